@@ -1,0 +1,95 @@
+"""Files: digests, and writes that are either whole or absent."""
+
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class FileDigest:
+    """Identity of a file's content.
+
+    Attributes:
+        name: File name without folder.
+        bytes: Size.
+        sha256: Hexadecimal SHA-256 of the content.
+    """
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+def digest_file(path: Path) -> FileDigest:
+    """Size and SHA-256 of a file."""
+    with path.open("rb") as stream:
+        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    return FileDigest(path.name, path.stat().st_size, sha256)
+
+
+@contextmanager
+def atomic_folder(target: Path) -> Iterator[Path]:
+    """A temporary folder that becomes `target` when the block ends well, else is removed.
+
+    Leftovers of killed processes are swept when the same target is written again. If another
+    process finished the same target first, its result stands.
+
+    Args:
+        target: Folder that must not exist half-written.
+
+    Yields:
+        The folder to write into.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    sweep_leftovers(target)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.partial")
+    temporary.mkdir()
+    try:
+        yield temporary
+        if target.exists():
+            shutil.rmtree(temporary)
+        else:
+            temporary.rename(target)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def atomic_file(target: Path) -> Iterator[Path]:
+    """A temporary path that replaces `target` when the block ends well, else is removed."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    sweep_leftovers(target)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.partial")
+    try:
+        yield temporary
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def sweep_leftovers(target: Path) -> None:
+    """Remove what killed processes left beside `target`; a live process's files stay."""
+    for leftover in target.parent.glob(f".{target.name}.*.partial"):
+        process = leftover.name.removeprefix(f".{target.name}.").split(".")[0]
+        if process.isdigit() and not _is_alive(int(process)):
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,1 @@
+"""Sources: each turns files into the canonical tables."""
