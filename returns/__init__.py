@@ -1,0 +1,1 @@
+"""Graph, models and evaluation of return prediction."""

@@ -1,0 +1,63 @@
+"""The events of one split in every form that a model may ask for."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from torch_geometric.data import HeteroData
+
+
+@dataclass(frozen=True)
+class FeatureMatrix:
+    """Feature columns of events, encoded alike for every model.
+
+    Attributes:
+        numeric: Quantities in their own units, float32 `(num_events, num_numeric)`, NaN unknown.
+        categorical: Level codes, int32 `(num_events, num_categorical)`, -1 unknown or unseen.
+        numeric_names: One name per numeric column.
+        categorical_names: One name per categorical column.
+        levels: Level names of each categorical column; code `i` stands for the i-th.
+    """
+
+    numeric: np.ndarray
+    categorical: np.ndarray
+    numeric_names: tuple[str, ...]
+    categorical_names: tuple[str, ...]
+    levels: tuple[tuple[str, ...], ...]
+
+    def __len__(self) -> int:
+        """Number of events."""
+        return len(self.numeric)
+
+
+@dataclass(frozen=True)
+class EventSet:
+    """Events to learn from or to score.
+
+    Attributes:
+        features: Encoded feature columns.
+        labels: 1 returned, 0 kept, -1 unknown; int8 `(num_events,)`.
+        weights: Weight of each event in a loss, float32 `(num_events,)`, mean about 1. Under the
+            strict protocol they balance the return rate of events whose node row is missing, so
+            that missingness caused by the outcome teaches nothing.
+        build_graphs: Builds the graphs on first use.
+    """
+
+    features: FeatureMatrix
+    labels: np.ndarray
+    weights: np.ndarray
+    build_graphs: Callable[[], Sequence[HeteroData]]
+
+    def __len__(self) -> int:
+        """Number of events."""
+        return len(self.labels)
+
+    @cached_property
+    def graphs(self) -> Sequence[HeteroData]:
+        """Graphs that score these events; each event is a target of exactly one of them.
+
+        Several, because the messages that may reach an event depend on when it was ordered.
+        See `returns.graph`.
+        """
+        return self.build_graphs()

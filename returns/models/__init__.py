@@ -1,0 +1,1 @@
+"""Return classifiers behind one interface."""

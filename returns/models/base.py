@@ -1,0 +1,38 @@
+"""The interface that every return classifier has."""
+
+from pathlib import Path
+from typing import ClassVar, Protocol, Self
+
+import numpy as np
+
+from data.reporter import Reporter
+from returns.event_set import EventSet
+
+
+class ReturnClassifier(Protocol):
+    """Learns the probability that an order line is returned.
+
+    Attributes:
+        name: Name on the command line.
+    """
+
+    name: ClassVar[str]
+
+    def fit(self, train: EventSet, validation: EventSet, reporter: Reporter) -> None:
+        """Learn from `train`; `validation` chooses when to stop, never a weight.
+
+        Args:
+            train: Labelled events.
+            validation: Labelled events of other customers, or of a later time.
+            reporter: Told of progress, and of the metrics of each step or epoch.
+        """
+
+    def predict_proba(self, events: EventSet) -> np.ndarray:
+        """Probability that each event is returned, float64 `(num_events,)`, uncalibrated."""
+
+    def save(self, folder: Path) -> None:
+        """Write the fitted model into an existing folder: safetensors, JSON, plain text."""
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read a model that `save` wrote; its probabilities are the same to the last bit."""
