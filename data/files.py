@@ -78,14 +78,15 @@ def sweep_leftovers(target: Path) -> None:
     """Remove what killed processes left beside `target`; a live process's files stay."""
     for leftover in target.parent.glob(f".{target.name}.*.partial"):
         process = leftover.name.removeprefix(f".{target.name}.").split(".")[0]
-        if process.isdigit() and not _is_alive(int(process)):
+        if process.isdigit() and not is_alive(int(process)):
             if leftover.is_dir():
                 shutil.rmtree(leftover, ignore_errors=True)
             else:
                 leftover.unlink(missing_ok=True)
 
 
-def _is_alive(process: int) -> bool:
+def is_alive(process: int) -> bool:
+    """Whether a process of this machine still runs."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -1,0 +1,68 @@
+"""Where things lie: datasets, downloads, MLflow's database and artifacts."""
+
+import os
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from data.validation import Fault, InputError
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folder of all state.
+
+    Attributes:
+        root: The folder itself, absolute.
+    """
+
+    root: Path
+
+    @classmethod
+    def prepare(cls, root: Path) -> "Home":
+        """Make the folder if it is not there, and see that it can be written to.
+
+        Raises:
+            InputError: It cannot be made or written to.
+        """
+        home = cls(root.expanduser().resolve())
+        probe = home.root / f".probe-{uuid.uuid4().hex[:8]}"
+        try:
+            home.root.mkdir(parents=True, exist_ok=True)
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            remedy = "Make it writable, or name another folder with --home"
+            message = f"the home folder cannot be written to ({error.strerror})"
+            raise InputError([Fault(str(root), message, remedy)]) from error
+        return home
+
+    @property
+    def datasets(self) -> Path:
+        """Dataset directories."""
+        return self.root / "datasets"
+
+    @property
+    def synthetic(self) -> Path:
+        """Generated twins, in the release's layout."""
+        return self.root / "synthetic"
+
+    @property
+    def downloads(self) -> Path:
+        """Files downloaded from the network."""
+        return self.root / "downloads"
+
+    @property
+    def artifacts(self) -> Path:
+        """MLflow artifacts, where MLflow tracks into this home."""
+        return self.root / "mlartifacts"
+
+    @property
+    def tracking_uri(self) -> str:
+        """MLflow's tracking URI: `MLFLOW_TRACKING_URI` if set, else SQLite in this home."""
+        return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.root / 'mlflow.db'}"
+
+    @property
+    def tracks_here(self) -> bool:
+        """Whether MLflow's database is the one in this home."""
+        return not os.environ.get("MLFLOW_TRACKING_URI")

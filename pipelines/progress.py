@@ -1,0 +1,64 @@
+"""Progress bars, and a record of the metrics that long work reports."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+
+class ProgressReporter:
+    """Shows each task as a bar (on a terminal) or a line when it ends (in a log).
+
+    Attributes:
+        history: Metrics reported so far, as `(step, values)`.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        """Report into a running progress display."""
+        self.history: list[tuple[int, dict[str, float]]] = []
+        self._progress = progress
+        self._tasks: dict[str, TaskID] = {}
+        self._started: dict[str, float] = {}
+
+    def progress(self, task: str, completed: float, total: float | None = None) -> None:
+        """Move a task's bar."""
+        if task not in self._tasks:
+            self._tasks[task] = self._progress.add_task(task, total=total)
+            self._started[task] = time.perf_counter()
+        self._progress.update(self._tasks[task], completed=completed, total=total)
+        if total is not None and completed >= total and task in self._started:
+            seconds = time.perf_counter() - self._started.pop(task)
+            if not self._progress.console.is_terminal:
+                self._progress.console.print(f"{task}: done in {seconds:.1f} s")
+
+    def metrics(self, values: Mapping[str, float], step: int) -> None:
+        """Record metrics of one step."""
+        self.history.append((step, dict(values)))
+
+    def stop(self, task: str) -> None:
+        """End a task that stopped before its total."""
+        if task in self._started:
+            done = self._progress.tasks[self._tasks[task]].completed
+            self.progress(task, max(done, 1), max(done, 1))
+
+
+@contextmanager
+def progress_display(console: Console) -> Iterator[Progress]:
+    """Progress bars on a console, until the block ends."""
+    columns = (
+        TextColumn("{task.description:<24}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        yield progress

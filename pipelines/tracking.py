@@ -1,0 +1,203 @@
+"""Everything this project says to MLflow, and hears from it."""
+
+import os
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from data.dataset import Manifest
+from data.files import is_alive
+from pipelines.home import Home
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+EXPERIMENT = "returns"
+REGISTERED_MODEL = "returns"
+PROCESS_TAG = "process"
+MOST_METRICS_A_CALL = 1000
+PYFUNC = Path(__file__).with_name("pyfunc_model.py")
+
+
+def connect(home: Home, experiment: str = EXPERIMENT) -> str:
+    """Point MLflow at the tracking store and the experiment; bury the runs of dead processes.
+
+    Args:
+        home: Where the default store lies.
+        experiment: Name of the experiment.
+
+    Returns:
+        The experiment's id.
+    """
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    import mlflow
+
+    mlflow.set_tracking_uri(home.tracking_uri)
+    found = mlflow.get_experiment_by_name(experiment)
+    if found is not None:
+        experiment_id = str(found.experiment_id)
+    else:
+        location = (home.artifacts / experiment).as_uri() if home.tracks_here else None
+        experiment_id = str(mlflow.create_experiment(experiment, artifact_location=location))
+    mlflow.set_experiment(experiment_id=experiment_id)
+    _bury_dead_runs(experiment_id)
+    return experiment_id
+
+
+@contextmanager
+def run(
+    name: str, parameters: Mapping[str, Any], tags: Mapping[str, str], nested: bool = False
+) -> Iterator["Run"]:
+    """An MLflow run with its parameters and tags; fails if the block raises.
+
+    Args:
+        name: Name in the UI.
+        parameters: Resolved configuration.
+        tags: Tags of the run.
+        nested: Whether it is a child of the current run.
+    """
+    import mlflow
+
+    process = f"{socket.gethostname()}:{os.getpid()}"
+    with mlflow.start_run(run_name=name, nested=nested, tags={**tags, PROCESS_TAG: process}) as new:
+        mlflow.log_params({key: _text(value) for key, value in parameters.items()})
+        yield new
+
+
+def log_dataset(manifest: Manifest, folder: Path, context: str) -> None:
+    """Log which dataset a run used, by the digest of its manifest."""
+    import mlflow
+    from mlflow.data.meta_dataset import MetaDataset
+    from mlflow.data.sources import LocalArtifactDatasetSource
+
+    source = LocalArtifactDatasetSource(str(folder))
+    # MLflow takes digests of at most 36 characters.
+    dataset = MetaDataset(source, name=manifest.source, digest=manifest.digest[:32])
+    mlflow.log_input(dataset, context=context)
+    mlflow.log_artifact(str(folder / "manifest.json"))
+
+
+def log_history(run_id: str, history: Sequence[tuple[int, Mapping[str, float]]]) -> None:
+    """Log metrics of steps in few calls."""
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric
+    from mlflow.utils.time import get_current_time_millis
+
+    now = get_current_time_millis()
+    metrics = [
+        Metric(name, float(value), now, step)
+        for step, values in history
+        for name, value in values.items()
+    ]
+    for start in range(0, len(metrics), MOST_METRICS_A_CALL):
+        MlflowClient().log_batch(run_id, metrics=metrics[start : start + MOST_METRICS_A_CALL])
+
+
+def log_metrics(values: Mapping[str, float]) -> None:
+    """Log metrics of the current run; what is not a number (an undefined metric) is left out."""
+    import mlflow
+
+    mlflow.log_metrics({name: float(value) for name, value in values.items() if value == value})
+
+
+def log_figures(figures: Mapping[str, Figure]) -> None:
+    """Log figures as PNG files under `plots/`."""
+    import mlflow
+
+    for name, figure in figures.items():
+        mlflow.log_figure(figure, f"plots/{name}.png")
+
+
+def log_table(table: pd.DataFrame, path: str) -> None:
+    """Log a table as CSV, and as Markdown to read in the UI."""
+    import mlflow
+
+    mlflow.log_text(table.to_csv(index=True), f"{path}.csv")
+    mlflow.log_text(f"```\n{table.to_string()}\n```\n", f"{path}.md")
+
+
+def log_model(predictor: Path, metadata: Mapping[str, Any]) -> str:
+    """Log a saved predictor as a pyfunc that carries its own code and holds no pickle.
+
+    Args:
+        predictor: Folder that `ReturnPredictor.save` wrote.
+        metadata: What a reader of the model should know.
+
+    Returns:
+        The model's URI.
+    """
+    import mlflow
+
+    packages = Path(__file__).resolve().parents[1]
+    info = mlflow.pyfunc.log_model(
+        name="model",
+        python_model=str(PYFUNC),
+        artifacts={"predictor": str(predictor)},
+        code_paths=[str(packages / "data"), str(packages / "returns")],
+        pip_requirements=requirements(),
+        metadata=dict(metadata),
+    )
+    return str(info.model_uri)
+
+
+def register(model_uri: str, tags: Mapping[str, str]) -> tuple[str, str]:
+    """Register a model version: `champion` if there is none yet, else `challenger`.
+
+    Returns:
+        The version and the alias it got.
+    """
+    import mlflow
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    version = mlflow.register_model(model_uri, REGISTERED_MODEL, tags=dict(tags)).version
+    client = MlflowClient()
+    try:
+        client.get_model_version_by_alias(REGISTERED_MODEL, "champion")
+        alias = "challenger"
+    except MlflowException:
+        alias = "champion"
+    client.set_registered_model_alias(REGISTERED_MODEL, alias, version)
+    return str(version), alias
+
+
+def requirements() -> list[str]:
+    """The bounds of this project's dependencies that a served model needs."""
+    from importlib.metadata import requires
+
+    declared = requires("fashion-returns") or []
+    not_needed = ("matplotlib", "mlflow", "requests", "rich", "tyro")
+    return [
+        requirement
+        for requirement in declared
+        if "extra ==" not in requirement and not requirement.startswith(not_needed)
+    ] + [requirement for requirement in declared if requirement.startswith("mlflow")]
+
+
+def ui_command(home: Home) -> str:
+    """The command that opens the MLflow UI on this store."""
+    return f"mlflow ui --backend-store-uri {home.tracking_uri}"
+
+
+def _text(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return " ".join(str(item) for item in value)
+    return str(value)
+
+
+def _bury_dead_runs(experiment_id: str) -> None:
+    """Mark runs as killed whose process on this machine is gone."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient()
+    running = client.search_runs([experiment_id], "attributes.status = 'RUNNING'")
+    for stale in running:
+        host, _, number = stale.data.tags.get(PROCESS_TAG, "").rpartition(":")
+        on_this_machine = host == socket.gethostname() and number.isdigit()
+        if on_this_machine and not is_alive(int(number)):
+            client.set_terminated(stale.info.run_id, status="KILLED")

@@ -1,0 +1,64 @@
+"""What the rest of the basket says of an order line, all of it known when the order is placed."""
+
+import numpy as np
+import pyarrow as pa
+
+from data.dataset import Dataset
+from data.schema import Role, columns_with_role, role_of
+
+
+def basket_features(dataset: Dataset, events: np.ndarray) -> dict[str, np.ndarray]:
+    """Size of the basket, its sums, and how often it repeats the line's own levels.
+
+    Args:
+        dataset: Events with a `basket` column; baskets lie whole among `events`.
+        events: Events to describe, int64 `(num_selected,)`.
+
+    Returns:
+        `basket_lines`; for each numeric order column `basket_total_{column}` and
+        `basket_rank_{column}` (share of the basket's lines with a smaller value); for each
+        attribute of the variant `basket_same_{attribute}` (lines with the line's own level).
+        float32 `(num_selected,)`; empty without baskets.
+    """
+    if "basket" not in dataset.events.column_names:
+        return {}
+    selected = dataset.events.take(pa.array(events))
+    _, basket = np.unique(selected["basket"].to_numpy(), return_inverse=True)
+    lines = np.bincount(basket)[basket].astype(np.float32)
+    features = {"basket_lines": lines}
+    for name in _numeric_order_columns(selected.schema):
+        values = np.asarray(selected[name].to_numpy(zero_copy_only=False), dtype=np.float64)
+        total = np.bincount(basket, weights=np.nan_to_num(values))[basket]
+        features[f"basket_total_{name}"] = total.astype(np.float32)
+        features[f"basket_rank_{name}"] = _share_below(basket, values, lines)
+    for name in columns_with_role(dataset.variants.schema, [Role.ATTRIBUTE]):
+        codes = dataset.variants[name].combine_chunks().dictionary_encode().indices
+        level = codes.take(selected["variant_row"].combine_chunks()).fill_null(-1).to_numpy()
+        pair = basket * (int(level.max(initial=0)) + 2) + level + 1
+        _, inverse, count = np.unique(pair, return_inverse=True, return_counts=True)
+        features[f"basket_same_{name}"] = count[inverse].astype(np.float32)
+    return features
+
+
+def _numeric_order_columns(schema: pa.Schema) -> list[str]:
+    return [
+        field.name
+        for field in schema
+        if role_of(field) is Role.ORDER
+        and (pa.types.is_integer(field.type) or pa.types.is_floating(field.type))
+    ]
+
+
+def _share_below(basket: np.ndarray, values: np.ndarray, lines: np.ndarray) -> np.ndarray:
+    """Share of each basket's lines whose value lies strictly below the line's own."""
+    order = np.lexsort((values, basket))
+    sorted_basket, sorted_values = basket[order], values[order]
+    start = np.searchsorted(sorted_basket, sorted_basket)
+    new_value = np.ones(len(order), dtype=bool)
+    new_value[1:] = (sorted_basket[1:] != sorted_basket[:-1]) | (
+        sorted_values[1:] != sorted_values[:-1]
+    )
+    first_of_value = np.maximum.accumulate(np.where(new_value, np.arange(len(order)), 0))
+    below = np.empty(len(order), dtype=np.float32)
+    below[order] = first_of_value - start
+    return np.asarray(below / lines)

@@ -1,0 +1,124 @@
+"""Feature columns of events as the tables hold them: joined to their node rows, not yet encoded."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data.dataset import Dataset
+from data.schema import Role, columns_with_role, is_categorical
+from returns.knowledge import days
+from returns.protocol import Protocol
+
+DAYS_BEFORE_ORDER = "_days_before_order"
+"""Suffix of the number that a known date becomes."""
+
+
+def event_columns(dataset: Dataset, protocol: Protocol, events: np.ndarray) -> pa.Table:
+    """Every feature column the protocol admits, one row per event.
+
+    A customer or variant without a node row has nulls. A date becomes the number of days from it
+    to the order (to 1970-01-01 in undated data).
+
+    Args:
+        dataset: All events and node rows.
+        protocol: Which roles become features.
+        events: Events wanted, int64 `(num_selected,)`.
+
+    Raises:
+        ValueError: Two tables have a feature column of the same name.
+    """
+    selected = dataset.events.take(pa.array(events))
+    order_day = days(selected["time"]) if dataset.is_dated else np.zeros(len(events), np.int64)
+    columns: dict[pa.Field, pa.ChunkedArray] = {}
+    for table, rows in (
+        (selected, None),
+        (dataset.customers, selected["customer_row"]),
+        (dataset.variants, selected["variant_row"]),
+    ):
+        for field, column in _feature_columns(table, protocol):
+            values = column if rows is None else pc.take(column, rows)
+            columns |= dict([_undate(field, values, order_day)])
+    names = [field.name for field in columns]
+    if len(set(names)) < len(names):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise ValueError(f"feature columns named alike in two tables: {', '.join(twice)}")
+    return pa.table(list(columns.values()), schema=pa.schema(list(columns)))
+
+
+def node_columns(table: pa.Table, protocol: Protocol, rows: np.ndarray, day: int) -> pa.Table:
+    """Feature columns of node rows.
+
+    Args:
+        table: `Dataset.customers` or `Dataset.variants`.
+        protocol: Which roles become features.
+        rows: Row of each node, int64 `(num_nodes,)`, -1 where there is none: all null.
+        day: Day that dates are counted back from, in days since 1970-01-01.
+    """
+    reference = np.full(len(rows), day, dtype=np.int64)
+    index = pa.array(rows, mask=rows < 0)
+    columns = dict(
+        _undate(field, pc.take(column, index), reference)
+        for field, column in _feature_columns(table, protocol)
+    )
+    return pa.table(list(columns.values()), schema=pa.schema(list(columns)))
+
+
+def attribute_codes(dataset: Dataset, protocol: Protocol) -> dict[str, np.ndarray]:
+    """Level code of each event in each attribute, -1 unknown; int64 `(num_events,)`.
+
+    Attributes are the columns with role `attribute`, and under the paper protocol those with role
+    `aggregate` that hold levels (the top return reason).
+    """
+    codes = {}
+    tables = (
+        (dataset.events, None),
+        (dataset.customers, dataset.events["customer_row"]),
+        (dataset.variants, dataset.events["variant_row"]),
+    )
+    for table, rows in tables:
+        for name in attribute_names(table.schema, protocol):
+            code = level_codes(table[name])
+            codes[name] = code if rows is None else take_or(code, rows, -1)
+    return codes
+
+
+def attribute_names(schema: pa.Schema, protocol: Protocol) -> list[str]:
+    """Names of a table's columns whose levels become virtual nodes."""
+    names = columns_with_role(schema, [Role.ATTRIBUTE])
+    if Role.AGGREGATE in protocol.feature_roles:
+        aggregates = columns_with_role(schema, [Role.AGGREGATE])
+        names += [name for name in aggregates if is_categorical(schema.field(name))]
+    return names
+
+
+def level_codes(column: pa.ChunkedArray) -> np.ndarray:
+    """Code of each value, numbered by first appearance; -1 for null; int64 `(num_rows,)`."""
+    encoded = column.combine_chunks().dictionary_encode()
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.combine_chunks()
+    return np.asarray(pc.fill_null(encoded.indices, -1).to_numpy(), dtype=np.int64)
+
+
+def take_or(values: np.ndarray, rows: pa.ChunkedArray, missing: int) -> np.ndarray:
+    """`values[rows]` with `missing` where the row is null."""
+    index = pc.fill_null(rows, -1).to_numpy()
+    return np.where(index >= 0, np.append(values, missing)[index], missing)
+
+
+def _feature_columns(
+    table: pa.Table, protocol: Protocol
+) -> Iterator[tuple[pa.Field, pa.ChunkedArray]]:
+    for name in columns_with_role(table.schema, protocol.feature_roles):
+        yield table.schema.field(name), table[name]
+
+
+def _undate(
+    field: pa.Field, values: pa.ChunkedArray, reference: np.ndarray
+) -> tuple[pa.Field, pa.ChunkedArray]:
+    if not pa.types.is_date32(field.type):
+        return field, values
+    elapsed = pc.subtract(pa.array(reference), values.cast(pa.int32()).cast(pa.int64()))
+    named = pa.field(field.name + DAYS_BEFORE_ORDER, pa.int64(), metadata=field.metadata)
+    return named, elapsed

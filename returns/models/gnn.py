@@ -1,0 +1,188 @@
+"""The graph neural network as a return classifier, trained full-batch."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch_geometric.data import HeteroData
+
+from data.reporter import Reporter
+from returns.dense import DenseEncoder
+from returns.event_set import EventSet
+from returns.features import MOST_LEVELS
+from returns.models.gnn_network import Architecture, ReturnNetwork, weighted_cross_entropy
+from returns.models.graph_batch import GraphBatch, make_batch
+
+
+@dataclass
+class GNN:
+    """Heterogeneous GraphSAGE with an edge decoder; one optimiser step per graph.
+
+    Attributes:
+        seed: Seed of weights, dropout and the order of graphs.
+        epochs: Passes over the training graphs; None: as many as make about 300 steps.
+        hidden: Width of node states.
+        decoder_hidden: Width of the decoder.
+        num_layers: Rounds of message passing.
+        dropout: Share of states dropped in training.
+        learning_rate: Peak of the one-cycle schedule.
+        weight_decay: Decoupled weight decay.
+        patience: Share of the epochs without a better validation loss after which to stop.
+    """
+
+    name: ClassVar[str] = "gnn"
+
+    seed: int = 0
+    epochs: int | None = None
+    hidden: int = 64
+    decoder_hidden: int = 128
+    num_layers: int = 2
+    dropout: float = 0.2
+    learning_rate: float = 0.01
+    weight_decay: float = 1e-4
+    patience: float = 0.3
+
+    def __post_init__(self) -> None:
+        """Start unfitted."""
+        self._encoder = DenseEncoder()
+        self._levels: dict[str, dict[str, int]] = {}
+        self._network: ReturnNetwork | None = None
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return asdict(self)
+
+    def fit(self, train: EventSet, validation: EventSet, reporter: Reporter) -> None:
+        """Learn from the training graphs; keep the weights of the best validation loss."""
+        self._encoder.fit(train.features, train.weights)
+        self._levels = _embedded_levels(train.graphs)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            self._train(self._batches(train), self._batches(validation), reporter)
+
+    def predict_proba(self, events: EventSet) -> np.ndarray:
+        """Probability that each event is returned, float64 `(num_events,)`, uncalibrated."""
+        probabilities = np.empty(len(events), dtype=np.float64)
+        network = self._fitted().eval()
+        with torch.inference_mode():
+            for batch in self._batches(events):
+                probabilities[batch.position.numpy()] = network(batch).double().sigmoid().numpy()
+        return probabilities
+
+    def save(self, folder: Path) -> None:
+        """Write weights as safetensors, the rest as JSON."""
+        network = self._fitted()
+        save_file(network.state_dict(), folder / "gnn.safetensors")
+        content = {
+            "hyperparameters": self.hyperparameters,
+            "architecture": network.architecture.to_json(),
+            "encoder": self._encoder.to_json(),
+            "levels": self._levels,
+        }
+        (folder / "gnn.json").write_text(json.dumps(content))
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read a model that `save` wrote; its probabilities are the same to the last bit."""
+        content = json.loads((folder / "gnn.json").read_text())
+        model = cls(**content["hyperparameters"])
+        model._encoder = DenseEncoder.from_json(content["encoder"])
+        model._levels = content["levels"]
+        model._network = ReturnNetwork(Architecture.from_json(content["architecture"]))
+        model._network.load_state_dict(load_file(folder / "gnn.safetensors"))
+        return model
+
+    def _fitted(self) -> ReturnNetwork:
+        if self._network is None:
+            raise ValueError("the model is not fitted")
+        return self._network
+
+    def _batches(self, events: EventSet) -> list[GraphBatch]:
+        dense = self._encoder.transform(events.features)
+        return [make_batch(graph, dense, events.weights, self._levels) for graph in events.graphs]
+
+    def _train(
+        self, train: Sequence[GraphBatch], validation: Sequence[GraphBatch], reporter: Reporter
+    ) -> None:
+        network = self._network = ReturnNetwork(self._architecture(train[0]))
+        epochs = self.epochs or max(20, math.ceil(300 / len(train)))
+        optimizer = torch.optim.AdamW(
+            network.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay
+        )
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, self.learning_rate, total_steps=epochs * len(train)
+        )
+        best_loss, best_epoch, best_weights = math.inf, 0, _copy_of_weights(network)
+        for epoch in range(epochs):
+            losses = []
+            for number in torch.randperm(len(train)).tolist():
+                network.train()
+                optimizer.zero_grad()
+                batch = train[number]
+                loss = weighted_cross_entropy(network(batch), batch.labels, batch.weights)
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+                schedule.step()
+                losses.append(loss.item())
+            validation_loss = _mean_loss(network, validation)
+            reporter.metrics(
+                {
+                    "train_cross_entropy": sum(losses) / len(losses),
+                    "validation_cross_entropy": validation_loss,
+                },
+                epoch,
+            )
+            reporter.progress("gnn", epoch + 1, epochs)
+            if validation_loss < best_loss:
+                best_loss, best_epoch = validation_loss, epoch
+                best_weights = _copy_of_weights(network)
+            elif epoch - best_epoch > self.patience * epochs:
+                break
+        network.load_state_dict(best_weights)
+
+    def _architecture(self, batch: GraphBatch) -> Architecture:
+        return Architecture(
+            input_widths={kind: inputs.shape[1] for kind, inputs in batch.inputs.items()},
+            num_levels={kind: len(self._levels.get(kind, {})) for kind in batch.levels},
+            relations=tuple(batch.relations),
+            event_width=batch.events.shape[1],
+            has_baskets="basket" in batch.gathers,
+            hidden=self.hidden,
+            decoder_hidden=self.decoder_hidden,
+            num_layers=self.num_layers,
+            dropout=self.dropout,
+        )
+
+
+def _embedded_levels(graphs: Sequence[HeteroData]) -> dict[str, dict[str, int]]:
+    """Codes from 1 of the levels of virtual node types that have few enough of them."""
+    codes = {}
+    for kind in graphs[0].node_types:
+        if "level" in graphs[0][kind]:
+            levels = sorted({level for graph in graphs for level in graph[kind].level})
+            few = len(levels) <= MOST_LEVELS
+            codes[kind] = {level: 1 + i for i, level in enumerate(levels)} if few else {}
+    return codes
+
+
+def _mean_loss(network: ReturnNetwork, batches: Sequence[GraphBatch]) -> float:
+    network.eval()
+    total = weight = 0.0
+    with torch.inference_mode():
+        for batch in batches:
+            loss = weighted_cross_entropy(network(batch), batch.labels, batch.weights)
+            total += loss.item() * batch.weights.sum().item()
+            weight += batch.weights.sum().item()
+    return total / weight
+
+
+def _copy_of_weights(network: ReturnNetwork) -> dict[str, Tensor]:
+    return {name: weight.clone() for name, weight in network.state_dict().items()}

@@ -1,0 +1,100 @@
+"""A model with all it needs to score raw events: preparation, memory, calibration."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+
+from data.sources.base import SourceTables
+from returns.calibration import Calibration
+from returns.memory import Memory
+from returns.models.base import ReturnClassifier
+from returns.models.registry import load as load_model
+from returns.preparation import Preparation
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class ReturnPredictor:
+    """Scores new events of one source, alike in evaluation and in production.
+
+    Attributes:
+        source: Name of the source whose format the events have.
+        options: Options of that source.
+        preparation: Encoders fitted on the training events.
+        memory: Labelled events and node rows of the past.
+        model: The fitted classifier.
+        calibration: Temperature and threshold chosen on validation.
+    """
+
+    source: str
+    options: Mapping[str, Any]
+    preparation: Preparation
+    memory: Memory
+    model: ReturnClassifier
+    calibration: Calibration
+
+    def score(self, new: SourceTables) -> pa.Table:
+        """Score events.
+
+        Args:
+            new: Events in canonical columns with original keys, and their node rows.
+
+        Returns:
+            `row_id`, `probability` (float64, calibrated) and `decision` (int8, 1 where the
+            probability reaches the threshold), one row per event in the order given.
+        """
+        dataset = self.memory.with_new(new)
+        events = self.preparation.event_set(dataset, "test")
+        probability = self.calibration.apply(self.model.predict_proba(events))
+        decision = (probability >= self.calibration.threshold).astype(np.int8)
+        return pa.table(
+            {
+                "row_id": new.events["row_id"],
+                "probability": pa.array(probability),
+                "decision": pa.array(decision),
+            }
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write everything into an existing folder: JSON, Parquet, safetensors, plain text."""
+        self.memory.save(folder)
+        (folder / "model").mkdir()
+        self.model.save(folder / "model")
+        content = {
+            "format_version": FORMAT_VERSION,
+            "source": self.source,
+            "options": dict(self.options),
+            "preparation": self.preparation.to_json(),
+            "missing_rows_leak": list(self.memory.tables.missing_rows_leak),
+            "model": self.model.name,
+            "calibration": self.calibration.to_json(),
+        }
+        (folder / "predictor.json").write_text(json.dumps(content, indent=1) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote; its scores are the same to the last bit.
+
+        Raises:
+            ValueError: The folder was written in another format version.
+        """
+        content = json.loads((folder / "predictor.json").read_text())
+        if content["format_version"] != FORMAT_VERSION:
+            raise ValueError(
+                f"{folder} has format version {content['format_version']}, "
+                f"this program reads {FORMAT_VERSION}"
+            )
+        return cls(
+            source=content["source"],
+            options=content["options"],
+            preparation=Preparation.from_json(content["preparation"]),
+            memory=Memory.load(folder, content["missing_rows_leak"]),
+            model=load_model(content["model"], folder / "model"),
+            calibration=Calibration.from_json(content["calibration"]),
+        )

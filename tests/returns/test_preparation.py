@@ -1,0 +1,140 @@
+"""Leak tests: what was not known when an order was placed changes no bit of what models see."""
+
+import numpy as np
+import pytest
+
+from data.dataset import Dataset, index_tables
+from returns.event_set import EventSet
+from returns.graph import PURCHASES
+from returns.knowledge import EventArrays
+from returns.preparation import Preparation
+from returns.protocol import Protocol
+
+
+def seen_by_models(events: EventSet) -> list[np.ndarray]:
+    """Features and, per graph, everything but the targets' own labels."""
+    seen = [events.features.numeric, events.features.categorical]
+    for graph in events.graphs:
+        seen += [graph[PURCHASES].edge_index.numpy(), graph[PURCHASES].edge_attr.numpy()]
+        seen += [graph["customer"].x.numpy(), graph["variant"].x.numpy()]
+    return seen
+
+
+def equal(left: list[np.ndarray], right: list[np.ndarray]) -> bool:
+    return len(left) == len(right) and all(
+        np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+        for a, b in zip(left, right, strict=True)
+    )
+
+
+def permuted(labels: np.ndarray, chosen: np.ndarray, seed: int = 0) -> np.ndarray:
+    labels = labels.copy()
+    labels[chosen] = np.random.default_rng(seed).permutation(labels[chosen])
+    return labels
+
+
+@pytest.mark.parametrize("protocol", list(Protocol))
+def test_labels_of_the_test_split_reach_no_model(make_tables, relabel, protocol):
+    tables = make_tables()
+    dataset, _ = index_tables(tables)
+    labels = EventArrays.of(dataset).returned
+    other, _ = index_tables(relabel(tables, permuted(labels, dataset.split_mask("test"))))
+    preparation, changed = Preparation.fit(dataset, protocol), Preparation.fit(other, protocol)
+    assert preparation.to_json() == changed.to_json()
+    for split in ("train", "validation", "test"):
+        assert equal(
+            seen_by_models(preparation.event_set(dataset, split)),
+            seen_by_models(changed.event_set(other, split)),
+        )
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_labels_of_the_order_and_later_reach_no_dated_order(dated_tables, relabel, split):
+    dataset, _ = index_tables(dated_tables)
+    arrays = EventArrays.of(dataset)
+    preparation = Preparation.fit(dataset, Protocol.STRICT)
+    before = preparation.event_set(dataset, split)
+    day = arrays.day[dataset.split_mask(split)]
+    cut = int(np.median(day))
+    later = relabel(dated_tables, permuted(arrays.returned, arrays.day >= cut))
+    after = preparation.event_set(index_tables(later)[0], split)
+    earlier = day <= cut
+    assert earlier.any()
+    assert equal(
+        [before.features.numeric[earlier]],
+        [after.features.numeric[earlier]],
+    )
+    for left, right in zip(before.graphs, after.graphs, strict=True):
+        if (day[left.position.numpy()] <= cut).any():
+            attributes = left[PURCHASES].edge_attr, right[PURCHASES].edge_attr
+            assert np.array_equal(*(attribute.numpy() for attribute in attributes))
+
+
+def test_orders_after_a_dated_order_reach_it_not_at_all(dated_tables):
+    """Cutting the future off changes nothing: not labels alone, later orders themselves."""
+    whole, _ = index_tables(dated_tables)
+    day = EventArrays.of(whole).day
+    cut = int(np.median(day[whole.split_mask("test")]))
+    past = type(dated_tables)(
+        events=dated_tables.events.filter(day <= cut),
+        customers=dated_tables.customers,
+        variants=dated_tables.variants,
+    )
+    preparation = Preparation.fit(whole, Protocol.STRICT)
+    full = preparation.event_set(whole, "test").features.numeric
+    short = preparation.event_set(index_tables(past)[0], "test").features.numeric
+    assert len(short) < len(full)
+    assert np.array_equal(full[: len(short)], short, equal_nan=True)
+
+
+def test_the_split_being_scored_does_inform_the_next(make_tables, relabel):
+    """The leak tests can fail: labels that may be known do change what models see."""
+    tables = make_tables()
+    dataset, _ = index_tables(tables)
+    labels = EventArrays.of(dataset).returned
+    other, _ = index_tables(relabel(tables, permuted(labels, dataset.split_mask("validation"))))
+    preparation = Preparation.fit(dataset, Protocol.STRICT)
+    for split, same in (("train", True), ("validation", True), ("test", False)):
+        pair = (preparation.event_set(part, split) for part in (dataset, other))
+        assert equal(*(seen_by_models(events) for events in pair)) is same
+
+
+def test_a_planted_leak_is_found(undated_tables, relabel, monkeypatch):
+    """Letting the scored split's labels be known must fail the test above."""
+
+    def leaking(dataset: Dataset, split: str) -> np.ndarray:
+        return dataset.split_mask("train", "validation", "test")
+
+    monkeypatch.setattr("returns.preparation.known_labels", leaking)
+    with pytest.raises(AssertionError):
+        test_labels_of_the_test_split_reach_no_model(
+            lambda: undated_tables, relabel, Protocol.STRICT
+        )
+
+
+def test_a_planted_leak_of_the_same_day_is_found(dated_tables, relabel, monkeypatch):
+    from returns import history
+
+    def leaking(keys, day, returned, known, targets, label_delay_days=0):
+        return history.dated_history(keys, day, returned, known, targets, -1)
+
+    monkeypatch.setattr("returns.preparation.dated_history", leaking)
+    with pytest.raises(AssertionError):
+        test_labels_of_the_order_and_later_reach_no_dated_order(dated_tables, relabel, "train")
+
+
+def test_training_needs_both_labels(undated_tables, relabel):
+    ones = np.ones(undated_tables.events.num_rows, dtype=np.int8)
+    dataset, _ = index_tables(relabel(undated_tables, ones))
+    with pytest.raises(ValueError, match="both kinds"):
+        Preparation.fit(dataset, Protocol.STRICT)
+
+
+def test_a_preparation_survives_json(make_tables):
+    dataset, _ = index_tables(make_tables())
+    preparation = Preparation.fit(dataset, Protocol.STRICT)
+    again = Preparation.from_json(preparation.to_json())
+    assert equal(
+        seen_by_models(preparation.event_set(dataset, "test")),
+        seen_by_models(again.event_set(dataset, "test")),
+    )
