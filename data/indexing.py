@@ -45,7 +45,8 @@ def index_rows(
     """
     row_code, event_code = node_of_row, node_of_event
     if period_of_row is not None and period_of_event is not None:
-        periods = pc.unique(period_of_row)
+        both = [*period_of_row.chunks, *period_of_event.chunks]
+        periods = pc.unique(pa.chunked_array(both, pa.string()))
         row_code = node_of_row * len(periods) + _codes(period_of_row, periods)
         event_code = node_of_event * len(periods) + _codes(period_of_event, periods)
     size = int(max(row_code.max(initial=-1), event_code.max(initial=-1))) + 1
