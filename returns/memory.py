@@ -73,7 +73,9 @@ class Memory:
         if "time" in past.column_names and new.events.num_rows:
             first_day = int(days(new.events["time"]).min())
             past = past.filter(pa.array(days(past["time"]) < first_day))
-        new_events = _with_constant(new.events, "split", "test")
+        # Whatever labels came along are dropped: nothing that is scored can hear them.
+        new_events = _with_constant(new.events, "returned", None)
+        new_events = _with_constant(new_events, "split", "test")
         customers = self._nodes("customer_key", self.tables.customers, new.customers, new_events)
         variants = self._nodes("variant_key", self.tables.variants, new.variants, new_events)
         merged = SourceTables(
@@ -150,10 +152,10 @@ def _present(table: pa.Table, names: Iterable[str]) -> list[str]:
     return [name for name in names if name in table.column_names]
 
 
-def _with_constant(table: pa.Table, name: str, value: str) -> pa.Table:
-    position = table.column_names.index(name)
-    column = pa.repeat(pa.scalar(value, pa.string()), table.num_rows)
-    return table.set_column(position, table.schema.field(name), column)
+def _with_constant(table: pa.Table, name: str, value: str | None) -> pa.Table:
+    field = table.schema.field(name)
+    column = pa.repeat(pa.scalar(value, field.type), table.num_rows)
+    return table.set_column(table.column_names.index(name), field, column)
 
 
 def _stack(past: pa.Table, new: pa.Table) -> pa.Table:

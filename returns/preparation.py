@@ -74,9 +74,12 @@ class Preparation:
             dataset: All events and node rows.
             split: `train`, `validation` or `test`; labels of the split itself reach neither
                 features nor messages, but for strictly earlier or other-fold events in training.
+                Of the first two, which are learned from, only labelled events.
         """
-        events = np.flatnonzero(dataset.split_mask(split))
-        labels = EventArrays.of(dataset).returned[events]
+        returned = EventArrays.of(dataset).returned
+        wanted = dataset.split_mask(split) & ((returned >= 0) | (split == "test"))
+        events = np.flatnonzero(wanted)
+        labels = returned[events]
         return EventSet(
             features=self._features(dataset, split, events),
             labels=labels,
@@ -136,5 +139,5 @@ class Preparation:
     def _graphs(self, dataset: Dataset, split: str, events: np.ndarray) -> Sequence[HeteroData]:
         return [
             self.graphs.build(dataset, snapshot, np.searchsorted(events, snapshot.targets))
-            for snapshot in snapshots(dataset, self.protocol, split, self.label_delay_days)
+            for snapshot in snapshots(dataset, self.protocol, split, events, self.label_delay_days)
         ]

@@ -33,18 +33,22 @@ class Snapshot:
 
 
 def snapshots(
-    dataset: Dataset, protocol: Protocol, split: str, label_delay_days: int = 0
+    dataset: Dataset,
+    protocol: Protocol,
+    split: str,
+    targets: np.ndarray,
+    label_delay_days: int = 0,
 ) -> list[Snapshot]:
-    """Cut a split into snapshots; every event of the split is a target of exactly one.
+    """Cut events of a split into snapshots; each is a target of exactly one.
 
     Args:
         dataset: All events.
         protocol: Strict or paper.
         split: `train`, `validation` or `test`.
+        targets: Events of that split to score, int64 `(num_targets,)`, ascending.
         label_delay_days: Days after the order until its label is known (dated data).
     """
     events = EventArrays.of(dataset)
-    targets = np.flatnonzero(dataset.split_mask(split))
     if events.day is None and protocol is Protocol.PAPER:
         half = ("test",) if split == "test" else ("train", "validation")
         messages = np.flatnonzero(dataset.split_mask(*half))

@@ -11,7 +11,8 @@ from returns.snapshots import snapshots
 def build(dataset: Dataset, protocol: Protocol, split: str):
     train = np.flatnonzero(dataset.split_mask("train"))
     builder = GraphBuilder.fit(dataset, protocol, train, day=0)
-    cut = snapshots(dataset, protocol, split)[-1]
+    targets = np.flatnonzero(dataset.split_mask(split))
+    cut = snapshots(dataset, protocol, split, targets)[-1]
     return builder.build(dataset, cut, np.arange(len(cut.targets))), cut
 
 
@@ -72,7 +73,8 @@ def test_a_builder_survives_json(undated):
     train = np.flatnonzero(undated.split_mask("train"))
     builder = GraphBuilder.fit(undated, Protocol.STRICT, train, day=0)
     again = GraphBuilder.from_json(builder.to_json())
-    (cut,) = snapshots(undated, Protocol.STRICT, "test")
+    test = np.flatnonzero(undated.split_mask("test"))
+    (cut,) = snapshots(undated, Protocol.STRICT, "test", test)
     positions = np.arange(len(cut.targets))
     first, second = (b.build(undated, cut, positions) for b in (builder, again))
     assert torch.equal(first["customer"].x, second["customer"].x)
