@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.stats import norm, rankdata
@@ -76,6 +76,7 @@ def test_ties_share_the_score_of_their_middle_rank() -> None:
     np.testing.assert_allclose(dense[:, 1], expected.clip(-LARGEST_SCORE, LARGEST_SCORE), atol=1e-6)
 
 
+@settings(deadline=None)
 @given(column=COLUMNS, weight_seed=st.integers(0, 9))
 def test_scores_rise_with_values_and_stay_bounded(column: np.ndarray, weight_seed: int) -> None:
     weights = np.random.default_rng(weight_seed).integers(0, 3, len(column)).astype(np.float32)
@@ -86,6 +87,7 @@ def test_scores_rise_with_values_and_stay_bounded(column: np.ndarray, weight_see
     assert np.abs(scores.scores).max() <= LARGEST_SCORE
 
 
+@settings(deadline=None)
 @given(column=COLUMNS, repeats_seed=st.integers(0, 9))
 def test_a_weight_counts_like_repeated_events(column: np.ndarray, repeats_seed: int) -> None:
     repeats = np.random.default_rng(repeats_seed).integers(0, 4, len(column))

@@ -1,0 +1,285 @@
+"""Figures of how well return probabilities predict, drawn without any global plotting state.
+
+Every title names protocol and source, because figures of different protocols do not compare.
+Colours are those of Okabe and Ito (2008), which colour-blind readers can tell apart, and models
+differ in line style as well.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import cycle
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from returns.evaluation import Report
+from returns.metrics import CALIBRATION_BINS, EventSums, ScoreBins, ScoredEvents, Totals, ratio
+from returns.protocol import Protocol
+
+BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = COLOURS = (
+    *("#0072B2", "#E69F00", "#009E73"),
+    *("#D55E00", "#CC79A7", "#56B4E9"),
+)
+GREY = "#707070"
+LINE_STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 1)))
+
+CURVE_POINTS = 500
+"""Points of a curve; each is exact, those between are left out."""
+
+HISTOGRAM_BINS = 50
+
+Scores = Mapping[str, np.ndarray]
+"""Probabilities `(num_events,)` of the same events by model name."""
+
+
+def roc_curves(labels: np.ndarray, scores: Scores, protocol: Protocol, source: str) -> Figure:
+    """Receiver operating characteristic of each model, its area in the legend.
+
+    Args:
+        labels: 1 returned, 0 kept, `(num_events,)`.
+        scores: Probabilities of each model.
+        protocol: What the models were allowed to see.
+        source: Where the events come from.
+    """
+    figure, axes = _square_figure("ROC", protocol, source)
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":")
+    for model, totals, style in _model_totals(labels, scores):
+        true = _from_zero(totals.positives[::-1])
+        false = _from_zero(totals.negatives[::-1])
+        area = float(totals.metrics()["roc_auc"])
+        axes.plot(false / false[-1], true / true[-1], label=f"{model}  {area:.3f}", **style)
+    axes.set(xlabel="Share of kept events called returns", ylabel="Share of returns found (recall)")
+    axes.legend(title="Area under the curve", loc="lower right", frameon=False)
+    return figure
+
+
+def precision_recall_curves(
+    labels: np.ndarray, scores: Scores, protocol: Protocol, source: str
+) -> Figure:
+    """Precision against recall of each model, its average precision in the legend.
+
+    Args:
+        labels: 1 returned, 0 kept, `(num_events,)`.
+        scores: Probabilities of each model.
+        protocol: What the models were allowed to see.
+        source: Where the events come from.
+    """
+    figure, axes = _square_figure("Precision and recall", protocol, source)
+    base_rate = float(np.mean(labels))
+    axes.axhline(base_rate, color=GREY, linewidth=1, linestyle=":")
+    axes.annotate(f"base rate {base_rate:.3f}", (0.01, base_rate - 0.03), color=GREY)
+    for model, totals, style in _model_totals(labels, scores):
+        true = np.cumsum(totals.positives[::-1])
+        called = true + np.cumsum(totals.negatives[::-1])
+        average = float(totals.metrics()["average_precision"])
+        recall = true / true[-1]
+        axes.plot(recall, ratio(true, called), label=f"{model}  {average:.3f}", **style)
+    axes.set(xlabel="Recall", ylabel="Precision")
+    axes.legend(title="Average precision", loc="lower left", frameon=False)
+    return figure
+
+
+def reliability_diagram(
+    labels: np.ndarray, probabilities: np.ndarray, model: str, protocol: Protocol, source: str
+) -> Figure:
+    """Observed return rate against predicted probability, over the number of events.
+
+    Bins are those of the expected calibration error; bars are 95 % Wilson intervals of a bin's
+    rate, which treat events as independent.
+
+    Args:
+        labels: 1 returned, 0 kept, `(num_events,)`.
+        probabilities: Of a return, `(num_events,)`.
+        model: Name of the model.
+        protocol: What the model was allowed to see.
+        source: Where the events come from.
+    """
+    figure = _figure((5.2, 6.6))
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    edges = np.linspace(0, 1, CALIBRATION_BINS + 1)
+    place = np.minimum((probabilities * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    count = np.bincount(place, minlength=CALIBRATION_BINS)
+    used = count > 0
+    mean = np.bincount(place, probabilities, minlength=CALIBRATION_BINS)[used] / count[used]
+    rate = np.bincount(place, labels, minlength=CALIBRATION_BINS)[used] / count[used]
+    low, high = _wilson_interval(rate, count[used])
+    error = np.clip(np.stack([rate - low, high - rate]), 0, None)
+    upper.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":")
+    upper.errorbar(mean, rate, error, color=BLUE, marker="o", markersize=4, capsize=2)
+    upper.set(ylabel="Observed return rate", xlim=(0, 1), ylim=(0, 1))
+    lower.stairs(count / len(labels), edges, fill=True, color=SKY)
+    lower.set(xlabel="Predicted probability of a return", ylabel="Share of events")
+    metrics = ScoredEvents.of(labels, probabilities, 0.5).metrics()
+    text = f"ECE {metrics['ece']:.4f}\nBrier {metrics['brier']:.4f}"
+    upper.annotate(text, (0.04, 0.88), xycoords="axes fraction")
+    _title(upper, f"Reliability: {model}", protocol, source)
+    return figure
+
+
+def score_distribution(
+    labels: np.ndarray, probabilities: np.ndarray, model: str, protocol: Protocol, source: str
+) -> Figure:
+    """Distribution of predicted probabilities of returned and of kept events.
+
+    Args:
+        labels: 1 returned, 0 kept, `(num_events,)`.
+        probabilities: Of a return, `(num_events,)`.
+        model: Name of the model.
+        protocol: What the model was allowed to see.
+        source: Where the events come from.
+    """
+    figure = _figure((6.4, 4.0))
+    axes = figure.subplots()
+    edges = np.linspace(0, 1, HISTOGRAM_BINS + 1)
+    for label, name, colour, line in ((0, "kept", BLUE, "-"), (1, "returned", VERMILION, "--")):
+        of_class = probabilities[labels == label]
+        density = np.histogram(of_class, edges)[0] * HISTOGRAM_BINS / max(len(of_class), 1)
+        axes.stairs(density, edges, fill=True, facecolor=colour, alpha=0.25)
+        title = f"{name} ({len(of_class):,})"
+        axes.stairs(density, edges, color=colour, linestyle=line, linewidth=1.8, label=title)
+    axes.set(xlabel="Predicted probability of a return", ylabel="Density", xlim=(0, 1))
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False)
+    _title(axes, f"Scores by outcome: {model}", protocol, source)
+    return figure
+
+
+def learning_curve(
+    history: Mapping[str, Sequence[tuple[int, float]]],
+    model: str,
+    protocol: Protocol,
+    source: str,
+) -> Figure:
+    """Metrics of training steps, with the best step of each validation metric marked.
+
+    Args:
+        history: For each metric, e.g. `validation_cross_entropy`, its step and value.
+        model: Name of the model.
+        protocol: What the model was allowed to see.
+        source: Where the events come from.
+    """
+    figure = _figure((6.4, 4.0))
+    axes = figure.subplots()
+    for (metric, points), style in zip(history.items(), _styles(), strict=False):
+        steps, values = np.array(points, dtype=np.float64).reshape(-1, 2).T
+        marker = "o" if len(steps) <= 30 else None
+        axes.plot(steps, values, marker=marker, markersize=3, label=_spoken(metric), **style)
+        if metric.startswith("validation") and np.isfinite(values).any():
+            best = int(np.nanargmin(values))
+            axes.plot(steps[best], values[best], "*", markersize=13, color=style["color"])
+            axes.annotate(
+                f"{values[best]:.4f}",
+                (steps[best], values[best]),
+                xytext=(0, 9),
+                textcoords="offset points",
+                ha="center",
+            )
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set(xlabel="Step", ylabel="Nats per event")
+    axes.margins(y=0.12)
+    axes.legend(frameon=False)
+    _title(axes, f"Learning curve: {model}", protocol, source)
+    return figure
+
+
+def model_comparison(reports: Mapping[str, Report], protocol: Protocol, source: str) -> Figure:
+    """F1 and cross-entropy of several models, each with its 95 % interval.
+
+    Args:
+        reports: Report of each model by its name.
+        protocol: What the models were allowed to see.
+        source: Where the events come from.
+    """
+    figure = _figure((8.6, 1.7 + 0.42 * len(reports)))
+    left, right = figure.subplots(1, 2, sharey=True)
+    places = np.arange(len(reports))
+    for metric, offset, colour, marker, label in (
+        ("f1", -0.12, BLUE, "o", "F1 at 0.5"),
+        ("f1_at_threshold", 0.12, VERMILION, "D", "F1 at the chosen threshold"),
+    ):
+        _intervals(left, places + offset, reports, metric, colour, marker, label)
+    _intervals(right, places, reports, "cross_entropy", BLUE, "o", None)
+    left.set(xlabel="F1 (higher is better)", yticks=places, yticklabels=list(reports))
+    left.invert_yaxis()
+    right.set(xlabel="Cross-entropy in nats (lower is better)")
+    for axes in (left, right):
+        axes.grid(axis="x", color="#dddddd")
+        axes.set_axisbelow(True)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    num_events = next(iter(reports.values())).overall.num_events
+    figure.suptitle(f"Models on {num_events:,} events\n{_tag(protocol, source)}", fontsize=11)
+    return figure
+
+
+def _figure(size: tuple[float, float]) -> Figure:
+    figure = Figure(figsize=size, dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _square_figure(title: str, protocol: Protocol, source: str) -> tuple[Figure, Axes]:
+    figure = _figure((5.2, 5.4))
+    axes = figure.subplots()
+    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    _title(axes, title, protocol, source)
+    return figure, axes
+
+
+def _tag(protocol: Protocol, source: str) -> str:
+    return f"{protocol} protocol, {source}"
+
+
+def _title(axes: Axes, title: str, protocol: Protocol, source: str) -> None:
+    axes.set_title(f"{title}\n{_tag(protocol, source)}", fontsize=11)
+
+
+def _styles() -> Iterator[dict[str, Any]]:
+    for colour, line in zip(cycle(COLOURS), cycle(LINE_STYLES), strict=False):
+        yield {"color": colour, "linestyle": line, "linewidth": 1.8}
+
+
+def _model_totals(
+    labels: np.ndarray, scores: Scores
+) -> Iterator[tuple[str, Totals, dict[str, Any]]]:
+    """Each model's name, counts by score bin and line style."""
+    for (model, probabilities), style in zip(scores.items(), _styles(), strict=False):
+        events = ScoredEvents.of(labels, probabilities, 0.5)
+        bins = ScoreBins.coarse(events.probabilities, 0.5, CURVE_POINTS)
+        yield model, EventSums.of(events, bins).totals(), style
+
+
+def _from_zero(counts: np.ndarray) -> np.ndarray:
+    return np.append(0.0, np.cumsum(counts))
+
+
+def _wilson_interval(rate: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    normal = 1.959964
+    centre = (rate + normal**2 / (2 * count)) / (1 + normal**2 / count)
+    spread = np.sqrt(rate * (1 - rate) / count + normal**2 / (4 * count**2))
+    half = normal * spread / (1 + normal**2 / count)
+    return centre - half, centre + half
+
+
+def _spoken(metric: str) -> str:
+    return metric.replace("_", " ").replace("cross entropy", "cross-entropy")
+
+
+def _intervals(
+    axes: Axes,
+    places: np.ndarray,
+    reports: Mapping[str, Report],
+    metric: str,
+    colour: str,
+    marker: str,
+    label: str | None,
+) -> None:
+    estimates = [report.overall.metrics[metric] for report in reports.values()]
+    value = np.array([estimate.value for estimate in estimates])
+    ends = np.array([[estimate.low, estimate.high] for estimate in estimates]).T
+    error = np.clip([value - ends[0], ends[1] - value], 0, None)
+    axes.errorbar(
+        value, places, xerr=error, fmt=marker, color=colour, capsize=3, markersize=5, label=label
+    )
