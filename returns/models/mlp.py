@@ -1,0 +1,163 @@
+"""Multi-layer perceptron on densely encoded features."""
+
+import copy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from data.reporter import Reporter
+from returns.dense import DenseEncoder
+from returns.event_set import EventSet
+from returns.layout import feature_chunks
+from returns.metrics import cross_entropy
+from returns.models.saving import (
+    hyperparameters_of,
+    read_configuration,
+    require_both_classes,
+    write_configuration,
+)
+
+ARRAYS = "weights.safetensors"
+
+ROWS_AT_ONCE = 1 << 15
+"""Events scored at a time."""
+
+
+@dataclass(eq=False)
+class MLP:
+    """Perceptron trained with Adam until the validation cross-entropy stops falling.
+
+    Attributes:
+        seed: Of initial weights, batches and dropout; the global generator is not touched.
+        epochs: Passes over the training events at most.
+        patience: Epochs without improvement before stopping; the best weights are kept.
+        hidden_width: Width of the first hidden layer; the second has half of it.
+        dropout: Share of hidden units dropped in training.
+        learning_rate: Of Adam; halved after each epoch without improvement.
+        weight_decay: Decoupled weight decay.
+        batch_size: Events per step.
+    """
+
+    name: ClassVar[str] = "mlp"
+
+    seed: int = 0
+    epochs: int = 20
+    patience: int = 3
+    hidden_width: int = 128
+    dropout: float = 0.1
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-4
+    batch_size: int = 1024
+
+    _encoder: DenseEncoder = field(init=False, repr=False)
+    _network: nn.Sequential = field(init=False, repr=False)
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """Constructor arguments as JSON values."""
+        return hyperparameters_of(self)
+
+    def fit(self, train: EventSet, validation: EventSet, reporter: Reporter) -> None:
+        """Learn from `train`; `validation` chooses the epoch whose weights are kept.
+
+        Raises:
+            ValueError: The training events are not of both classes.
+        """
+        require_both_classes(train)
+        self._encoder = DenseEncoder().fit(train.features, train.weights)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            self._network = self._new_network()
+            self._train(train, validation, reporter)
+
+    def predict_proba(self, events: EventSet) -> np.ndarray:
+        """Probability that each event is returned, float64 `(num_events,)`."""
+        self._network.eval()
+        with torch.inference_mode():
+            chunks = [
+                self._network(torch.from_numpy(self._encoder.transform(chunk))).double().sigmoid()
+                for chunk in feature_chunks(events.features, ROWS_AT_ONCE)
+            ]
+            return torch.cat([torch.empty(0, dtype=torch.float64), *chunks]).numpy()
+
+    def save(self, folder: Path) -> None:
+        """Write the weights as safetensors, encoder and hyper-parameters as JSON."""
+        save_file(self._network.state_dict(), folder / ARRAYS)
+        write_configuration(folder, self, {"encoder": self._encoder.to_json()})
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read a model that `save` wrote.
+
+        Raises:
+            ValueError: The folder holds another model.
+            RuntimeError: The weights do not fit the network.
+        """
+        hyperparameters, fitted = read_configuration(folder, cls.name)
+        model = cls(**hyperparameters)
+        model._encoder = DenseEncoder.from_json(fitted["encoder"])
+        with torch.device("meta"):  # draws no initial weights
+            model._network = model._new_network()
+        model._network.load_state_dict(load_file(folder / ARRAYS), assign=True)
+        return model
+
+    def _new_network(self) -> nn.Sequential:
+        wide, narrow = self.hidden_width, self.hidden_width // 2
+        return nn.Sequential(
+            *(nn.Linear(self._encoder.width, wide), nn.ReLU(), nn.Dropout(self.dropout)),
+            *(nn.Linear(wide, narrow), nn.ReLU(), nn.Dropout(self.dropout)),
+            nn.Linear(narrow, 1),
+            nn.Flatten(start_dim=0),
+        )
+
+    def _train(self, train: EventSet, validation: EventSet, reporter: Reporter) -> None:
+        inputs = torch.from_numpy(self._encoder.transform(train.features))
+        labels = torch.from_numpy(train.labels.astype(np.float32))
+        weights = torch.from_numpy(train.weights.astype(np.float32))
+        optimizer = torch.optim.AdamW(
+            self._network.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay
+        )
+        best_loss, waited = np.inf, 0
+        best_state = copy.deepcopy(self._network.state_dict())
+        for epoch in range(self.epochs):
+            reporter.progress(self.name, epoch, self.epochs)
+            train_loss = self._pass(inputs, labels, weights, optimizer)
+            probabilities = self.predict_proba(validation)
+            loss = cross_entropy(validation.labels, probabilities, validation.weights)
+            reporter.metrics(
+                {"train_cross_entropy": train_loss, "validation_cross_entropy": loss}, step=epoch
+            )
+            if loss < best_loss:
+                best_loss, waited = loss, 0
+                best_state = copy.deepcopy(self._network.state_dict())
+                continue
+            waited += 1
+            optimizer.param_groups[0]["lr"] /= 2
+            if waited == self.patience:
+                break
+        self._network.load_state_dict(best_state)
+        reporter.progress(self.name, self.epochs, self.epochs)
+
+    def _pass(
+        self, inputs: Tensor, labels: Tensor, weights: Tensor, optimizer: torch.optim.Optimizer
+    ) -> float:
+        """One pass over the training events in random order; the mean loss during it."""
+        self._network.train()
+        order = torch.randperm(len(labels))
+        total = 0.0
+        for start in range(0, len(order), self.batch_size):
+            batch = order[start : start + self.batch_size]
+            log_odds = self._network(inputs[batch])
+            losses = F.binary_cross_entropy_with_logits(log_odds, labels[batch], reduction="none")
+            loss = (weights[batch] * losses).mean()
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            total += float(loss.detach()) * len(batch)
+        return total / float(weights.sum())

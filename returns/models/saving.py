@@ -1,0 +1,66 @@
+"""What the baseline models share: hyper-parameters, and the JSON file beside their arrays."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from returns.event_set import EventSet
+
+CONFIGURATION = "model.json"
+
+
+def hyperparameters_of(model: Any) -> dict[str, Any]:
+    """Constructor arguments of a dataclass model as a flat dictionary of JSON values."""
+    return {field.name: getattr(model, field.name) for field in fields(model) if field.init}
+
+
+def write_configuration(folder: Path, model: Any, fitted: Mapping[str, Any]) -> None:
+    """Write a model's name, hyper-parameters and fitted JSON values.
+
+    Args:
+        folder: Existing folder of the model.
+        model: Dataclass model with a `name`.
+        fitted: What the fit found, apart from arrays, as JSON values.
+    """
+    content = {
+        "model": model.name,
+        "hyperparameters": hyperparameters_of(model),
+        "fitted": dict(fitted),
+    }
+    (folder / CONFIGURATION).write_text(json.dumps(content), encoding="utf-8")
+
+
+def read_configuration(folder: Path, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read what `write_configuration` wrote.
+
+    Args:
+        folder: Folder of the model.
+        name: Name of the model that the folder must hold.
+
+    Returns:
+        The hyper-parameters, and what the fit found.
+
+    Raises:
+        ValueError: The folder holds another model.
+    """
+    content = json.loads((folder / CONFIGURATION).read_text(encoding="utf-8"))
+    if content["model"] != name:
+        raise ValueError(f"{folder} holds model '{content['model']}', not '{name}'")
+    return content["hyperparameters"], content["fitted"]
+
+
+def require_both_classes(train: EventSet) -> None:
+    """Refuse to learn from events that are all returned, all kept, or not labelled.
+
+    Raises:
+        ValueError: The training labels are not both 0 and 1, or some are unknown.
+    """
+    found = np.unique(train.labels)
+    if not np.array_equal(found, [0, 1]):
+        raise ValueError(
+            f"training needs returned (1) and kept (0) events and no others, found {found.tolist()}"
+        )
