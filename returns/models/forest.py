@@ -56,8 +56,8 @@ class Forest:
     num_trees: int = 200
     max_depth: int = 14
     min_samples_leaf: int = 20
-    column_share: float = 0.25
-    events_per_tree: int = 200_000
+    column_share: float = 0.2
+    events_per_tree: int = 100_000
     level_prior: float = 20.0
 
     _layout: FeatureLayout = field(init=False, repr=False)
