@@ -42,26 +42,31 @@ def customer_draws(num_customers: int, replicates: int, seed: int) -> Iterator[n
         yield draws
 
 
+def replicate_sums(events: ScoredEvents) -> EventSums:
+    """What each event adds to which sum, on the score bins of replicates."""
+    bins = ScoreBins.coarse(events.probabilities, events.threshold, SCORE_BINS)
+    return EventSums.of(events, bins)
+
+
 class GroupReplicates:
     """Metrics of bootstrap replicates for disjoint groups of events."""
 
-    def __init__(self, events: ScoredEvents, customer: np.ndarray, group: np.ndarray) -> None:
+    def __init__(self, sums: EventSums, customer: np.ndarray, group: np.ndarray) -> None:
         """Lay out the sums.
 
         Args:
-            events: Labelled events with their probabilities.
+            sums: What each event adds to which sum, as `replicate_sums` gives it.
             customer: Contiguous customer number of each event, int64 `(num_events,)`.
             group: Contiguous group number of each event, -1 for none, int64 `(num_events,)`.
         """
-        bins = ScoreBins.coarse(events.probabilities, events.threshold, SCORE_BINS)
-        self._sums = EventSums.of(events, bins)
+        self._sums = sums
         self._num_groups = int(group.max(initial=-1)) + 1
-        group_of_entry = group[self._sums.event]
+        group_of_entry = group[sums.event]
         grouped = group_of_entry >= 0
-        row = group_of_entry[grouped] * self._sums.number + self._sums.sum_index[grouped]
-        column = customer[self._sums.event[grouped]]
-        shape = (self._num_groups * self._sums.number, int(customer.max(initial=-1)) + 1)
-        self._matrix = sp.csr_array((self._sums.value[grouped], (row, column)), shape=shape)
+        row = group_of_entry[grouped] * sums.number + sums.sum_index[grouped]
+        column = customer[sums.event[grouped]]
+        shape = (self._num_groups * sums.number, int(customer.max(initial=-1)) + 1)
+        self._matrix = sp.csr_array((sums.value[grouped], (row, column)), shape=shape)
 
     def metrics(self, draws: np.ndarray) -> dict[str, np.ndarray]:
         """Every metric of every group and replicate, `(num_groups, num_replicates)`.
@@ -69,5 +74,6 @@ class GroupReplicates:
         Args:
             draws: How often each customer is drawn, float64 `(num_customers, num_replicates)`.
         """
-        sums = (self._matrix @ draws).reshape(self._num_groups, self._sums.number, -1)
+        shape = (self._num_groups, self._sums.number, draws.shape[1])
+        sums = (self._matrix @ draws).reshape(shape)
         return self._sums.split(sums.swapaxes(1, 2)).metrics()

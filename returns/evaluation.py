@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from returns.bootstrap import GroupReplicates, customer_draws
+from returns.bootstrap import GroupReplicates, customer_draws, replicate_sums
 from returns.metrics import ScoredEvents
 
 FEWEST_EVENTS = 50
@@ -257,7 +257,8 @@ def _replicate_metrics(
     seed: int,
 ) -> list[dict[str, np.ndarray]]:
     """For each numbering of groups, every metric as `(num_groups, replicates)`."""
-    groupings = [GroupReplicates(events, customer, code) for code in codes]
+    sums = replicate_sums(events)
+    groupings = [GroupReplicates(sums, customer, code) for code in codes]
     num_customers = int(customer.max()) + 1
     parts: list[list[dict[str, np.ndarray]]] = [[] for _ in groupings]
     for draws in customer_draws(num_customers, replicates, seed):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from returns.bootstrap import GroupReplicates, customer_draws
+from returns.bootstrap import GroupReplicates, customer_draws, replicate_sums
 from returns.metrics import ScoredEvents
 
 
@@ -33,7 +33,7 @@ def test_a_replicate_is_the_metric_of_events_weighted_by_draws(
     group = random.integers(-1, 3, num_events)
     events = ScoredEvents.of(labels, probabilities, 0.4, probabilities, 0.5)
     draws = next(customer_draws(num_customers, 3, seed=0))
-    replicates = GroupReplicates(events, customer, group).metrics(draws)
+    replicates = GroupReplicates(replicate_sums(events), customer, group).metrics(draws)
     for place in range(3):
         part = group == place
         for replicate in range(3):
@@ -44,7 +44,7 @@ def test_a_replicate_is_the_metric_of_events_weighted_by_draws(
 
 def test_a_replicate_without_a_class_is_undefined_not_an_error() -> None:
     events = ScoredEvents.of(np.array([0, 1]), np.array([0.2, 0.7]), 0.5)
-    replicates = GroupReplicates(events, np.array([0, 1]), np.zeros(2, np.int64))
+    replicates = GroupReplicates(replicate_sums(events), np.array([0, 1]), np.zeros(2, np.int64))
     with np.errstate(all="raise"):
         found = replicates.metrics(np.array([[2.0, 0.0], [0.0, 2.0]]))
     assert np.isnan(found["roc_auc"]).all()

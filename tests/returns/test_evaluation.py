@@ -91,6 +91,19 @@ def test_slices_are_measured_alone_and_small_ones_left_out() -> None:
         assert estimate.low < estimate.high
 
 
+def test_a_slice_of_small_groups_alone_is_empty() -> None:
+    labels, probabilities, customers = synthetic_events(2)
+    each = {"customer": customers, "nothing": np.full(len(labels), None)}
+    report = evaluate(labels, probabilities, 0.4, customers, each, replicates=20)
+    assert report.slices == {"customer": {}, "nothing": {}}
+
+
+def test_few_events_are_still_measured_over_all() -> None:
+    report = evaluate(np.array([0, 1, 1]), np.array([0.2, 0.7, 0.4]), 0.5, np.arange(3))
+    assert report.overall.metrics["precision"].value == 1.0
+    assert report.overall.num_events == 3
+
+
 def test_a_single_class_slice_has_no_ranking() -> None:
     labels, probabilities, customers = synthetic_events(3)
     report = evaluate(labels, probabilities, 0.4, customers, {"label": labels})

@@ -142,9 +142,9 @@ def test_a_loaded_model_saves_again_alike(
 @pytest.mark.parametrize("name", SMALL)
 def test_hyperparameters_are_flat_json_and_survive(name: str, saved: Path) -> None:
     again = load(name, saved / name)
-    hyperparameters = again.hyperparameters  # type: ignore[attr-defined]
+    hyperparameters = again.hyperparameters
     assert hyperparameters["seed"] == 0
-    assert hyperparameters == SMALL[name](0).hyperparameters  # type: ignore[attr-defined]
+    assert hyperparameters == SMALL[name](0).hyperparameters
     assert json.loads(json.dumps(hyperparameters)) == hyperparameters
     assert all(isinstance(value, int | float) for value in hyperparameters.values())
 
@@ -294,5 +294,5 @@ def test_progress_and_validation_loss_are_reported(
 
 def test_the_registry_knows_them_all() -> None:
     for name in SMALL:
-        assert create(name, seed=3).hyperparameters["seed"] == 3  # type: ignore[attr-defined]
+        assert create(name, seed=3).hyperparameters["seed"] == 3
     assert set(SMALL) < set(MODELS)

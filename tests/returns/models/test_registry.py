@@ -24,9 +24,9 @@ def test_a_class_is_found_under_its_own_name(name: str) -> None:
 
 
 def test_epochs_reach_the_models_that_make_passes_only() -> None:
-    assert registry.create("mlp", seed=1, epochs=3).hyperparameters["epochs"] == 3  # type: ignore[attr-defined]
-    assert registry.create("mlp", seed=1).hyperparameters["epochs"] > 3  # type: ignore[attr-defined]
-    assert "epochs" not in registry.create("logistic", epochs=3).hyperparameters  # type: ignore[attr-defined]
+    assert registry.create("mlp", seed=1, epochs=3).hyperparameters["epochs"] == 3
+    assert registry.create("mlp", seed=1).hyperparameters["epochs"] > 3
+    assert "epochs" not in registry.create("logistic", epochs=3).hyperparameters
 
 
 def test_no_library_is_imported_before_its_model_is_used() -> None:
