@@ -14,9 +14,13 @@ class Home:
 
     Attributes:
         root: The folder itself, absolute.
+        tracking_uri: MLflow's tracking URI: `MLFLOW_TRACKING_URI` if set, else SQLite in here.
+        tracks_here: Whether MLflow's database is the one in here.
     """
 
     root: Path
+    tracking_uri: str
+    tracks_here: bool
 
     @classmethod
     def prepare(cls, root: Path) -> "Home":
@@ -25,7 +29,10 @@ class Home:
         Raises:
             InputError: It cannot be made or written to.
         """
-        home = cls(root.expanduser().resolve())
+        root = root.expanduser().resolve()
+        # Read once: MLflow itself sets the variable later.
+        elsewhere = os.environ.get("MLFLOW_TRACKING_URI")
+        home = cls(root, elsewhere or f"sqlite:///{root / 'mlflow.db'}", not elsewhere)
         probe = home.root / f".probe-{uuid.uuid4().hex[:8]}"
         try:
             home.root.mkdir(parents=True, exist_ok=True)
@@ -56,13 +63,3 @@ class Home:
     def artifacts(self) -> Path:
         """MLflow artifacts, where MLflow tracks into this home."""
         return self.root / "mlartifacts"
-
-    @property
-    def tracking_uri(self) -> str:
-        """MLflow's tracking URI: `MLFLOW_TRACKING_URI` if set, else SQLite in this home."""
-        return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.root / 'mlflow.db'}"
-
-    @property
-    def tracks_here(self) -> bool:
-        """Whether MLflow's database is the one in this home."""
-        return not os.environ.get("MLFLOW_TRACKING_URI")

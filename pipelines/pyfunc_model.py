@@ -8,8 +8,8 @@ from typing import Any
 
 import mlflow
 import pandas as pd
-from data.sources.registry import reader
 
+from data.sources.registry import reader
 from returns.predictor import ReturnPredictor
 
 
@@ -34,7 +34,9 @@ class ReturnsModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
             `row_id`, `probability` and `decision`, one row per order line that can be scored.
         """
         source = reader(self.predictor.source, self.predictor.options)
-        return self.predictor.score(source.tables_from_frame(model_input)).to_pandas()
+        scores = self.predictor.score(source.tables_from_frame(model_input))
+        frame: pd.DataFrame = scores.to_pandas()
+        return frame
 
 
 mlflow.models.set_model(ReturnsModel())

@@ -12,7 +12,9 @@ from matplotlib.figure import Figure
 
 from data.dataset import Manifest
 from data.files import is_alive
+from data.validation import Fault, InputError
 from pipelines.home import Home
+from returns.predictor import ReturnPredictor
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -35,6 +37,8 @@ def connect(home: Home, experiment: str = EXPERIMENT) -> str:
         The experiment's id.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
     import mlflow
 
     mlflow.set_tracking_uri(home.tracking_uri)
@@ -143,6 +147,47 @@ def log_model(predictor: Path, metadata: Mapping[str, Any]) -> str:
         metadata=dict(metadata),
     )
     return str(info.model_uri)
+
+
+def load_predictor(model_uri: str) -> ReturnPredictor:
+    """Load the predictor inside a logged model, with MLflow's unpickling disabled.
+
+    Args:
+        model_uri: Any MLflow model URI, or a folder.
+
+    Raises:
+        InputError: There is no such model, or it is none of this project's.
+    """
+    # MLflow reads it with every load.
+    os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    try:
+        wrapper = mlflow.pyfunc.load_model(model_uri).unwrap_python_model()
+    except (MlflowException, OSError) as error:
+        message = f"the model cannot be loaded ({str(error).splitlines()[0]})"
+        remedy = "Check the URI, --home and MLFLOW_TRACKING_URI"
+        raise InputError([Fault(model_uri, message, remedy)]) from error
+    predictor = getattr(wrapper, "predictor", None)
+    if not isinstance(predictor, ReturnPredictor):
+        message = "this is no model that `train` logged"
+        raise InputError([Fault(model_uri, message, "Name a run of experiment `returns`")])
+    return predictor
+
+
+def log_parameters(parameters: Mapping[str, Any]) -> None:
+    """Log further parameters of the current run."""
+    import mlflow
+
+    mlflow.log_params({key: _text(value) for key, value in parameters.items()})
+
+
+def log_file(path: Path, folder: str) -> None:
+    """Log a file into a folder of the current run's artifacts."""
+    import mlflow
+
+    mlflow.log_artifact(str(path), folder)
 
 
 def register(model_uri: str, tags: Mapping[str, str]) -> tuple[str, str]:

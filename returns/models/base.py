@@ -1,7 +1,7 @@
 """The interface that every return classifier has."""
 
 from pathlib import Path
-from typing import ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 
@@ -17,6 +17,10 @@ class ReturnClassifier(Protocol):
     """
 
     name: ClassVar[str]
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """What the model was made with, as JSON values."""
 
     def fit(self, train: EventSet, validation: EventSet, reporter: Reporter) -> None:
         """Learn from `train`; `validation` chooses when to stop, never a weight.

@@ -1,0 +1,199 @@
+"""One comparison: every model trained, calibrated and evaluated on the same event sets."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from data.dataset import Dataset
+from data.schema import Role, columns_with_role
+from pipelines.progress import ProgressReporter
+from pipelines.resources import Usage, measured
+from returns.calibration import Calibration
+from returns.columns import event_columns
+from returns.evaluation import Report, evaluate
+from returns.event_set import EventSet
+from returns.knowledge import known_labels
+from returns.memory import Memory, split_tables
+from returns.models.registry import create
+from returns.predictor import ReturnPredictor
+from returns.preparation import Preparation
+from returns.protocol import Protocol
+
+MOST_GROUPS = 32
+"""Attributes of more levels than this are no slices of the report."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A trained model and what it achieved.
+
+    Attributes:
+        predictor: The model, ready to score raw events.
+        hyperparameters: Of the model.
+        validation: Report on the validation split.
+        test: Report on the test split, all labelled events.
+        resolved: Report on the test events whose customer and variant rows are both there; None
+            where every event's are.
+        probability: Of each test event, float64 `(num_test,)`.
+        fitting: Time and memory of fitting.
+        scoring: Time and memory of scoring the test split.
+    """
+
+    predictor: ReturnPredictor
+    hyperparameters: Mapping[str, Any]
+    validation: Report
+    test: Report
+    resolved: Report | None
+    probability: np.ndarray
+    fitting: Usage
+    scoring: Usage
+
+    @property
+    def validation_loss(self) -> float:
+        """Cross-entropy on the validation split, by which models are chosen."""
+        return self.validation.overall.metrics["cross_entropy"].value
+
+
+class Experiment:
+    """A dataset under a protocol, prepared once for all models."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        protocol: Protocol,
+        source: str,
+        options: Mapping[str, Any],
+        true_probability: np.ndarray | None,
+        label_delay_days: int,
+        seed: int,
+        reporter: ProgressReporter,
+    ) -> None:
+        """Prepare the event sets.
+
+        Args:
+            dataset: All events and node rows.
+            protocol: Strict or paper.
+            source: Name of the dataset's source.
+            options: Options of the source.
+            true_probability: Of every event, if the source is synthetic; for evaluation alone.
+            label_delay_days: Days after the order until its label is known (dated data).
+            seed: Of the models and the bootstrap.
+            reporter: Told of progress.
+        """
+        self._dataset = dataset
+        self.protocol, self.source = protocol, source
+        self._options = options
+        self._seed = seed
+        self._test = np.flatnonzero(dataset.split_mask("test"))
+        self._true_probability = true_probability
+        reporter.progress("prepare", 0, 4)
+        self.preparation = Preparation.fit(dataset, protocol, label_delay_days)
+        reporter.progress("prepare", 1, 4)
+        self.train = self.preparation.event_set(dataset, "train")
+        reporter.progress("prepare", 2, 4)
+        self.validation = self.preparation.event_set(dataset, "validation")
+        reporter.progress("prepare", 3, 4)
+        self._memory = Memory.of(dataset, protocol)
+        # The test split takes the road that new events take in production.
+        new = self._memory.with_new(split_tables(dataset, ("test",), protocol))
+        self.test: EventSet = self.preparation.event_set(new, "test")
+        reporter.progress("prepare", 4, 4)
+
+    def run(self, name: str, epochs: int | None, reporter: ProgressReporter) -> Outcome:
+        """Train, calibrate and evaluate one model.
+
+        Args:
+            name: Name of the model.
+            epochs: Epochs of neural models; None for their own default.
+            reporter: Told of progress and of metrics per epoch.
+        """
+        model = create(name, seed=self._seed, epochs=epochs)
+        with measured() as fitting:
+            model.fit(self.train, self.validation, reporter)
+        reporter.stop(name)
+        validation = model.predict_proba(self.validation)
+        calibration = Calibration.fit(self.validation.labels, validation, self.validation.weights)
+        with measured() as scoring:
+            probability = calibration.apply(model.predict_proba(self.test))
+        predictor = ReturnPredictor(
+            self.source, self._options, self.preparation, self._memory, model, calibration
+        )
+        everyone = np.ones(len(self._test), dtype=bool)
+        return Outcome(
+            predictor=predictor,
+            hyperparameters=model.hyperparameters,
+            validation=self._report("validation", calibration.apply(validation), calibration),
+            test=self._report("test", probability, calibration, everyone),
+            resolved=None
+            if self._is_resolved.all()
+            else self._report("test", probability, calibration, self._is_resolved),
+            probability=probability,
+            fitting=fitting,
+            scoring=scoring,
+        )
+
+    @cached_property
+    def test_labels(self) -> np.ndarray:
+        """1 returned, 0 kept, -1 unknown of each test event, int8."""
+        labels = pc.fill_null(self._dataset.events["returned"], -1).to_numpy()
+        return np.asarray(labels[self._test])
+
+    @cached_property
+    def test_customers(self) -> np.ndarray:
+        """Customer of each test event."""
+        return np.asarray(self._dataset.events["customer"].to_numpy()[self._test])
+
+    @cached_property
+    def test_row_ids(self) -> Any:
+        """The source's own key of each test event, as an Arrow column."""
+        return self._dataset.events["row_id"].take(self._test)
+
+    @cached_property
+    def _is_resolved(self) -> np.ndarray:
+        rows = self._dataset.events.select(["customer_row", "variant_row"]).take(self._test)
+        both = pc.and_(pc.is_valid(rows["customer_row"]), pc.is_valid(rows["variant_row"]))
+        return np.asarray(both.to_numpy(), dtype=bool)
+
+    def _report(
+        self,
+        split: str,
+        probability: np.ndarray,
+        calibration: Calibration,
+        chosen: np.ndarray | None = None,
+    ) -> Report:
+        events = np.flatnonzero(self._dataset.split_mask(split))
+        labels = pc.fill_null(self._dataset.events["returned"], -1).to_numpy()[events]
+        if split == "validation":
+            # Only its labelled events were learned from and scored.
+            events, labels = events[labels >= 0], labels[labels >= 0]
+        used = labels >= 0 if chosen is None else (labels >= 0) & chosen
+        events = events[used]
+        truth = None if self._true_probability is None else self._true_probability[events]
+        return evaluate(
+            labels[used],
+            probability[used],
+            calibration.threshold,
+            self._dataset.events["customer"].to_numpy()[events],
+            self._groups(split, events) if split == "test" else None,
+            true_probability=truth,
+            base_rate=float(self.train.labels.mean()),
+            seed=self._seed,
+        )
+
+    def _groups(self, split: str, events: np.ndarray) -> dict[str, np.ndarray]:
+        """Market, product type and the like, and whether the customer was known before."""
+        columns = event_columns(self._dataset, Protocol.STRICT, events)
+        attributes = columns.select(columns_with_role(columns.schema, [Role.ATTRIBUTE]))
+        groups = {
+            name: attributes[name].to_pandas().to_numpy(dtype=object, na_value=None)
+            for name in attributes.column_names
+            if len(pc.unique(attributes[name])) <= MOST_GROUPS
+        }
+        customer = self._dataset.events["customer"].to_numpy()
+        known = np.isin(customer[events], customer[known_labels(self._dataset, split)])
+        groups["customer"] = np.where(known, "known", "new")
+        return groups

@@ -1,0 +1,174 @@
+"""Train and compare return classifiers; record everything in MLflow.
+
+Ingests the source if needed, builds the heterogeneous graph, trains each model on the same
+features and splits, and prints the comparison and the command that opens the MLflow UI.
+"""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+import tyro
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from data.dataset import Manifest, ingest, open_dataset, read_true_probability
+from data.validation import Fault, InputError
+from pipelines import tracking
+from pipelines.command import run_command
+from pipelines.experiment import Experiment, Outcome
+from pipelines.home import Home
+from pipelines.progress import ProgressReporter, progress_display
+from pipelines.recording import record_comparison, record_outcome
+from pipelines.source_arguments import SourceArguments, SourceName
+from returns.protocol import Protocol
+
+ModelName = Literal["logistic", "forest", "mlp", "xgboost", "lightgbm", "gnn"]
+ALL_MODELS: tuple[ModelName, ...] = ("logistic", "forest", "mlp", "xgboost", "lightgbm", "gnn")
+
+PRINTED = {
+    "precision": ("precision", 3),
+    "recall": ("recall", 3),
+    "F1": ("F1", 4),
+    "F1 at threshold": ("F1 at\nthreshold", 4),
+    "cross-entropy": ("cross-\nentropy", 4),
+    "ROC AUC": ("ROC\nAUC", 4),
+    "Brier": ("Brier", 4),
+    "ECE": ("ECE", 3),
+    "fit s": ("fit s", 1),
+}
+"""Columns of the comparison that fit a terminal: heading, decimals. The whole goes to MLflow."""
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Options of `train`."""
+
+    source: SourceName = "twin"
+    """twin (synthetic lookalike of GraphReturns), graphreturns (the real release), orders (dated
+    order lines in the columns of the Data Mining Cup 2014), tables (your own, with a mapping)."""
+    tables: SourceArguments = field(default_factory=SourceArguments)
+    protocol: tyro.conf.EnumChoicesFromValues[Protocol] = Protocol.STRICT
+    """strict: only what was known when the order was placed. paper: all columns of the release,
+    those computed from outcomes included; comparable with the published table, and leaking."""
+    models: tuple[ModelName, ...] = ALL_MODELS
+    """Models to train."""
+    seed: int = 0
+    """Seed of the synthetic twin, the models and the bootstrap."""
+    epochs: int | None = None
+    """Epochs of the neural models (default: each model's own)."""
+    label_delay_days: int = 0
+    """Days after the order until its label is known (dated sources): labels younger than that
+    inform no other order."""
+    register: bool = False
+    """Register the model of the best validation cross-entropy as `returns`."""
+    home: Path = Path("artifacts")
+    """Folder of all state: datasets, MLflow database and artifacts."""
+
+
+def main(arguments: Arguments, console: Console) -> None:
+    """Train, compare, record."""
+    _check(arguments)
+    home = Home.prepare(arguments.home)
+    source = arguments.tables.build(arguments.source, arguments.seed, home)
+    with progress_display(console) as progress:
+        reporter = ProgressReporter(progress)
+        folder = ingest(source, home.datasets, reporter)
+        dataset, manifest = open_dataset(folder)
+        _check_splits(manifest)
+        tracking.connect(home)
+        tags = {"protocol": arguments.protocol.value, "source": arguments.source}
+        with tracking.run(
+            f"{arguments.source} {arguments.protocol.value}", _parameters(arguments, folder), tags
+        ) as parent:
+            tracking.log_dataset(manifest, folder, "training")
+            experiment = Experiment(
+                dataset,
+                arguments.protocol,
+                arguments.source,
+                manifest.options,
+                read_true_probability(folder),
+                arguments.label_delay_days,
+                arguments.seed,
+                reporter,
+            )
+            outcomes: dict[str, Outcome] = {}
+            uris: dict[str, str] = {}
+            for name in arguments.models:
+                model_tags = {**tags, "model": name}
+                parameters = {**_parameters(arguments, folder), "models": name}
+                with tracking.run(name, parameters, model_tags, nested=True) as child:
+                    tracking.log_dataset(manifest, folder, "training")
+                    model_reporter = ProgressReporter(progress)
+                    outcome = experiment.run(name, arguments.epochs, model_reporter)
+                    metadata = {**model_tags, "dataset_digest": manifest.digest}
+                    uris[name] = record_outcome(
+                        child.info.run_id, outcome, experiment, model_reporter.history, metadata
+                    )
+                    outcomes[name] = outcome
+            table = record_comparison(outcomes, experiment)
+            best = min(outcomes, key=lambda name: outcomes[name].validation_loss)
+            if arguments.register:
+                version, alias = tracking.register(uris[best], {**tags, "model": best})
+    _print_comparison(table, manifest, arguments, console)
+    console.print(f"run: {parent.info.run_id}   dataset: {folder}", soft_wrap=True)
+    if arguments.register:
+        console.print(f"registered {best} as {tracking.REGISTERED_MODEL} {version} ({alias})")
+    console.print(f"score new events: python -m pipelines.predict --model {uris[best]} "
+                  "--events FILE --out FILE", soft_wrap=True)  # fmt: skip
+    console.print(f"compare in the MLflow UI: {tracking.ui_command(home)}", soft_wrap=True)
+
+
+def _check(arguments: Arguments) -> None:
+    faults = []
+    if not arguments.models:
+        faults.append(
+            Fault("--models", "no model is named", f"Choose from {', '.join(ALL_MODELS)}")
+        )
+    if len(set(arguments.models)) < len(arguments.models):
+        faults.append(Fault("--models", "a model is named twice", "Name each model once"))
+    if arguments.epochs is not None and arguments.epochs < 1:
+        faults.append(Fault("--epochs", f"{arguments.epochs} is too few", "Use 1 or more"))
+    if arguments.label_delay_days < 0:
+        faults.append(Fault("--label-delay-days", "a label is never early", "Use 0 or more"))
+    if faults:
+        raise InputError(faults)
+
+
+def _check_splits(manifest: Manifest) -> None:
+    faults = []
+    for split in ("train", "validation", "test"):
+        number, returned = (manifest.counts[f"{what}_{split}"] for what in ("events", "returned"))
+        if not 0 < returned < number:
+            message = f"the {split} split has {number} events, {returned} of them returned"
+            remedy = "Every split needs returned and kept events: give more data, or other dates"
+            faults.append(Fault(manifest.source, message, remedy))
+    if faults:
+        raise InputError(faults)
+
+
+def _parameters(arguments: Arguments, folder: Path) -> dict[str, Any]:
+    flat = asdict(arguments)
+    flat |= flat.pop("tables")
+    return {**flat, "protocol": arguments.protocol.value, "dataset": folder.name}
+
+
+def _print_comparison(
+    table: pd.DataFrame, manifest: Manifest, arguments: Arguments, console: Console
+) -> None:
+    note = " (synthetic)" if manifest.source == "twin" else ""
+    subject = f"{manifest.source}{note}, protocol {arguments.protocol.value}"
+    printed = Table(title=f"{subject}: test split", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    printed.add_column("model", no_wrap=True)
+    for heading, _ in PRINTED.values():
+        printed.add_column(heading, justify="right", no_wrap=True)
+    for name, row in table.iterrows():
+        figures = (f"{row[title]:.{decimals}f}" for title, (_, decimals) in PRINTED.items())
+        printed.add_row(str(name), *figures)
+    console.print(printed)
+
+
+if __name__ == "__main__":
+    run_command(Arguments, main, __doc__ or "")
