@@ -1,0 +1,1 @@
+"""Reading of files that a mapping describes, column by column."""

@@ -1,0 +1,156 @@
+"""From text to typed values, one column at a time; what cannot be read is marked, never fatal.
+
+Whether a value can be read never depends on the other values of its column.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data.sources.mapped.database import cursor
+from data.sources.mapped.description import Case, ColumnMapping, ColumnType, Limits
+from data.validation import unparsed
+
+NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$"
+INTEGER = r"^-?\d{1,19}$"
+LARGEST_INTEGER = "9223372036854775807"
+DAYS_PER_YEAR = 365.2425
+
+
+@dataclass(frozen=True)
+class ParsedColumn:
+    """The values of a column.
+
+    Attributes:
+        values: Of the column's type; null where missing, unreadable, a placeholder or impossible.
+        unreadable: Values that were given but are not of the type; bool `(num_rows,)`.
+        placeholder: Values that stand for null by the column's own `nulls`; bool `(num_rows,)`.
+        impossible: Values outside the limits; bool `(num_rows,)`.
+    """
+
+    values: pa.ChunkedArray
+    unreadable: np.ndarray
+    placeholder: np.ndarray
+    impossible: np.ndarray
+
+
+def parse_column(
+    text: pa.ChunkedArray,
+    column: ColumnMapping,
+    nulls: tuple[str, ...],
+    decimal: str,
+    iso_days: bool,
+) -> ParsedColumn:
+    """Read a column of text as its type says.
+
+    Args:
+        text: Values as text, shape `(num_rows,)`.
+        column: Type, nulls and limits.
+        nulls: Texts that mean null in every column of the table; the empty text always does.
+        decimal: Character before the decimals of a number.
+        iso_days: Whether dates are in ISO 8601 whatever the mapping's format, because the input
+            itself types them as dates.
+    """
+    trimmed = pc.utf8_trim_whitespace(text)
+    given = _without(trimmed, ("", *nulls))
+    wanted = _without(given, column.nulls)
+    values = _read(wanted, column, decimal, "%Y-%m-%d" if iso_days else column.date_format)
+    possible = _within(values, column.limits)
+    return ParsedColumn(
+        values=possible,
+        unreadable=unparsed(wanted, values),
+        placeholder=unparsed(given, wanted),
+        impossible=unparsed(values, possible),
+    )
+
+
+def within_years_before(
+    days: pa.ChunkedArray, orders: pa.ChunkedArray, years: Limits
+) -> pa.ChunkedArray:
+    """Make null the dates that do not lie so many years before the order.
+
+    Args:
+        days: Dates, date32.
+        orders: Order date of each, date32.
+        years: Possible years from the date to the order; below 0 is after the order.
+
+    Returns:
+        The dates, null where impossible.
+    """
+    between = pc.subtract(_day_numbers(orders), _day_numbers(days))
+    possible = _within(pc.divide(pc.cast(between, pa.float64()), DAYS_PER_YEAR), years)
+    return _keep(days, pc.or_(pc.is_valid(possible), pc.is_null(orders)))
+
+
+def _day_numbers(days: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.cast(days, pa.int32())
+
+
+def _read(
+    text: pa.ChunkedArray, column: ColumnMapping, decimal: str, date_format: str
+) -> pa.ChunkedArray:
+    match column.type:
+        case ColumnType.NUMBER:
+            return _numbers(text, decimal)
+        case ColumnType.INTEGER:
+            return _integers(text)
+        case ColumnType.DATE:
+            return _days(text, date_format)
+        case ColumnType.FLAG:
+            texts = pa.array(list(column.values), pa.string())
+            flags = pa.array(list(column.values.values()), pa.int8())
+            position = pc.index_in(pc.utf8_lower(text), value_set=texts, skip_nulls=True)
+            return pc.take(flags, position)
+        case ColumnType.CATEGORY:
+            return pc.utf8_lower(text) if column.case is Case.LOWER else text
+
+
+def _numbers(text: pa.ChunkedArray, decimal: str) -> pa.ChunkedArray:
+    if decimal != ".":
+        # A point would be a thousands separator: refuse it rather than guess.
+        text = _keep(text, pc.invert(pc.match_substring(text, ".")))
+        text = pc.replace_substring(text, decimal, ".")
+    written = _keep(text, pc.match_substring_regex(text, NUMBER))
+    numbers = pc.cast(pc.utf8_ltrim(written, "+"), pa.float64())
+    return _keep(numbers, pc.is_finite(numbers))
+
+
+def _integers(text: pa.ChunkedArray) -> pa.ChunkedArray:
+    # Tools that know no integer null write 5 as 5.0.
+    if pc.any(pc.match_substring(text, ".")).as_py():
+        text = pc.replace_substring_regex(text, r"\.0+$", "")
+    written = _keep(text, pc.match_substring_regex(text, INTEGER))
+    digits = pc.utf8_ltrim(written, "-")
+    fits = pc.or_(
+        pc.less(pc.utf8_length(digits), len(LARGEST_INTEGER)),
+        pc.less_equal(digits, LARGEST_INTEGER),
+    )
+    return pc.cast(_keep(written, fits), pa.int64())
+
+
+def _days(text: pa.ChunkedArray, date_format: str) -> pa.ChunkedArray:
+    with cursor() as connection:
+        connection.register("given", pa.table({"text": text}))
+        query = "SELECT CAST(try_strptime(text, $format) AS DATE) AS day FROM given"
+        days = connection.sql(query, params={"format": date_format}).to_arrow_table()
+    return days["day"]
+
+
+def _within(values: pa.ChunkedArray, limits: Limits) -> pa.ChunkedArray:
+    if limits.minimum is not None:
+        values = _keep(values, pc.greater_equal(values, pa.scalar(limits.minimum)))
+    if limits.maximum is not None:
+        values = _keep(values, pc.less_equal(values, pa.scalar(limits.maximum)))
+    return values
+
+
+def _without(text: pa.ChunkedArray, nulls: tuple[str, ...]) -> pa.ChunkedArray:
+    if not nulls:
+        return text
+    return _keep(text, pc.invert(pc.is_in(text, value_set=pa.array(nulls, pa.string()))))
+
+
+def _keep(values: pa.ChunkedArray, condition: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.if_else(condition, values, pa.scalar(None, values.type))

@@ -1,0 +1,190 @@
+"""Rows of one input, parsed column by column, with the faulty ones set aside."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data.sources.mapped.description import ColumnMapping, ColumnType, Limits, TableMapping
+from data.sources.mapped.keys import codes, first_rows
+from data.sources.mapped.parsing import parse_column, within_years_before
+from data.sources.mapped.text import TextRows
+from data.validation import Fault, InputError, RowSieve, unparsed
+
+MOST_REASONS_SHOWN = 3
+
+
+class ParsedRows:
+    """The rows of one input, as typed columns under their names in the file.
+
+    Attributes:
+        values: One column per mapped column; a column that the input lacks is all null.
+        table: The mapping of the input.
+    """
+
+    def __init__(self, text: TextRows, table: TableMapping, columns: Sequence[ColumnMapping]):
+        """Parse the columns; a value that cannot be read sets its row aside.
+
+        Args:
+            text: The rows as read.
+            table: The mapping of the input.
+            columns: Which of its columns to parse.
+        """
+        self.table = table
+        self.values: dict[str, pa.ChunkedArray] = {}
+        self._text = text
+        self._sieve = RowSieve(text.file, text.table)
+        self._unreadable_columns: list[ColumnMapping] = []
+        self._nulled: dict[str, np.ndarray] = {}
+        for column in columns:
+            self._parse(column)
+        for column in columns:
+            if column.years_before_order != Limits() and table.time is not None:
+                self._compare_with_order(column, self.values[table.time])
+
+    def __len__(self) -> int:
+        """Number of rows read, faulty ones among them, ragged ones not."""
+        return len(self._text.numbers)
+
+    def reject(self, rows: np.ndarray, reason: str) -> None:
+        """Set rows aside, mask of shape `(len(self),)`."""
+        self._sieve.reject(rows, reason)
+
+    def require(self, column: str, values: pa.ChunkedArray, what: str) -> None:
+        """Set the rows aside in which a value is null.
+
+        Args:
+            column: Column that it comes from.
+            values: Shape `(len(self),)`.
+            what: What the value is, for the reason.
+        """
+        missing = np.asarray(pc.is_null(values).to_numpy(), dtype=bool)
+        self.reject(missing, f"column '{column}': {what} is missing or impossible")
+
+    def reject_repeated(
+        self, column: str, key: pa.ChunkedArray, what: str, label: pa.ChunkedArray | None = None
+    ) -> None:
+        """Set aside the rows whose key an earlier row has, all of them if labels conflict.
+
+        Args:
+            column: Column that the key comes from.
+            key: Key of each row, without nulls in the rows kept so far.
+            what: What the key identifies.
+            label: Label of each row, without nulls in the rows kept so far.
+        """
+        kept = np.flatnonzero(self._sieve.kept())
+        code = codes(key.take(pa.array(kept)))
+        repeated = np.ones(len(kept), dtype=bool)
+        repeated[first_rows(code, None)] = False
+        if not repeated.any():
+            return
+        if label is not None:
+            returned = label.take(pa.array(kept)).to_numpy()
+            number, number_returned = np.bincount(code), np.bincount(code, returned)
+            conflict = ((number_returned > 0) & (number_returned < number))[code]
+            reason = f"column '{column}': conflicting label, rows with this key disagree"
+            self.reject(self._mask(kept[conflict]), reason)
+        reason = f"column '{column}': an earlier row has the same {what}"
+        self.reject(self._mask(kept[repeated]), reason)
+
+    def keep(self, table: pa.Table) -> pa.Table:
+        """The rows of a table that are without a fault.
+
+        Args:
+            table: One row per row of the input.
+        """
+        kept = self._sieve.kept()
+        return table if kept.all() else table.filter(pa.array(kept))
+
+    def row_numbers(self) -> pa.Array:
+        """1-based number in the input of each row, int64."""
+        return pa.array(self._text.numbers)
+
+    def rejects(self) -> pa.Table:
+        """The rows set aside, in file order, with schema `data.schema.REJECTS`."""
+        faulty = self._sieve.rejects()
+        position = faulty.schema.get_field_index("row")
+        numbers = self.row_numbers().take(pc.subtract(faulty["row"], 1).combine_chunks())
+        numbered = faulty.set_column(position, faulty.schema.field("row"), numbers)
+        return pa.concat_tables([numbered, self._text.ragged]).sort_by("row")
+
+    def counts(self) -> dict[str, int]:
+        """How many values of the kept rows were made null, by column and why."""
+        kept = self._sieve.kept()
+        numbers = {name: int((rows & kept).sum()) for name, rows in self._nulled.items()}
+        return {name: number for name, number in numbers.items() if number}
+
+    def check_columns(self) -> None:
+        """Refuse the input if a whole column could not be read.
+
+        Raises:
+            InputError: Carries a fault for each such column.
+        """
+        if self._unreadable_columns:
+            raise InputError([self._column_fault(column) for column in self._unreadable_columns])
+
+    def check_any_left(self) -> None:
+        """Refuse the input if every row was set aside.
+
+        Raises:
+            InputError: Says why most of them were.
+        """
+        if not self._sieve.kept().any():
+            reasons = Counter(self.rejects()["reason"].to_pylist()).most_common(MOST_REASONS_SHOWN)
+            found = "; ".join(f"{number} times {reason}" for reason, number in reasons)
+            message = f"every row was set aside: {found}"
+            raise InputError([Fault(self._text.file, message, "Correct the mapping or the file")])
+
+    def _parse(self, column: ColumnMapping) -> None:
+        if column.source not in self._text.table.column_names:
+            nulls = pa.nulls(len(self), column.type.arrow)
+            self.values[column.source] = pa.chunked_array([nulls])
+            return
+        text = self._text.table[column.source]
+        iso_days = column.source in self._text.days
+        parsed = parse_column(text, column, self.table.nulls, self.table.decimal, iso_days)
+        self.values[column.source] = parsed.values
+        is_label = column.source == self.table.returned
+        reason = "label outside {0, 1}" if is_label else f"not {_wanted(column)}"
+        self.reject(parsed.unreadable, f"column '{column.source}': {reason}")
+        some_readable = parsed.values.null_count < len(self) or parsed.impossible.any()
+        if parsed.unreadable.any() and not some_readable:
+            self._unreadable_columns.append(column)
+        self._count(f"placeholder_{column.name}", parsed.placeholder)
+        self._count(f"impossible_{column.name}", parsed.impossible)
+
+    def _compare_with_order(self, column: ColumnMapping, orders: pa.ChunkedArray) -> None:
+        given = self.values[column.source]
+        possible = within_years_before(given, orders, column.years_before_order)
+        self.values[column.source] = possible
+        self._count(f"impossible_{column.name}", unparsed(given, possible))
+
+    def _count(self, name: str, rows: np.ndarray) -> None:
+        if rows.any():
+            self._nulled[name] = rows | self._nulled.get(name, False)
+
+    def _column_fault(self, column: ColumnMapping) -> Fault:
+        message = f"not one of its values is {_wanted(column)}"
+        remedy = "Correct the column's `type`, format or `values` in the mapping, or the file"
+        return Fault(self._text.file, message, remedy, column=column.source)
+
+    def _mask(self, rows: np.ndarray) -> np.ndarray:
+        mask = np.zeros(len(self), dtype=bool)
+        mask[rows] = True
+        return mask
+
+
+def _wanted(column: ColumnMapping) -> str:
+    match column.type:
+        case ColumnType.NUMBER:
+            return "a number"
+        case ColumnType.INTEGER:
+            return "a whole number"
+        case ColumnType.DATE:
+            return f"a date of the format {column.date_format}"
+        case ColumnType.FLAG:
+            return "one of " + ", ".join(column.values)
+        case ColumnType.CATEGORY:
+            return "a text"

@@ -1,0 +1,282 @@
+"""A retailer's own tables: CSV or Parquet files whose columns a mapping names.
+
+`docs/own_tables.md` tells how to write the mapping.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from data.reporter import Reporter
+from data.schema import Role
+from data.sources.base import Options, SourceTables, no_rejects
+from data.sources.mapped.canonical import (
+    empty_nodes,
+    event_table,
+    flat_events,
+    node_table,
+    nodes_of_events,
+    with_split,
+)
+from data.sources.mapped.columns import split_column
+from data.sources.mapped.description import (
+    Owner,
+    TableMapping,
+    TablesMapping,
+)
+from data.sources.mapped.rows import ParsedRows
+from data.sources.mapped.splitting import assign_splits
+from data.sources.mapped.text import Selection, frame_text_rows, read_text_rows
+from data.sources.mapping import load_mapping, parse_mapping
+from data.validation import Fault, InputError
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A table of one input, with what was set aside and counted on the way."""
+
+    table: pa.Table
+    rejects: pa.Table = field(default_factory=no_rejects)
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+class Tables:
+    """Source of a retailer's own tables."""
+
+    def __init__(self, mapping: TablesMapping | Path, path: Path | None = None) -> None:
+        """Describe the source; no table is read yet.
+
+        Args:
+            mapping: What the columns are, or the YAML file that says it.
+            path: Folder that the files' paths start from, or the events file itself, from whose
+                folder the others start. None: the folder of the YAML file, else the current one.
+
+        Raises:
+            InputError: The mapping is missing or wrong.
+        """
+        beside = mapping.parent if isinstance(mapping, Path) else Path()
+        self._path = beside if path is None else path
+        self._mapping = load_mapping(mapping) if isinstance(mapping, Path) else mapping
+
+    @classmethod
+    def from_file(
+        cls, mapping: Path, test_from: date | None = None, validation_from: date | None = None
+    ) -> "Tables":
+        """Read a mapping whose files lie beside it, and change the days that it splits at.
+
+        Args:
+            mapping: The YAML file.
+            test_from: First day of the test; None: as the mapping says.
+            validation_from: First day of validation; None: as the mapping says.
+
+        Raises:
+            InputError: The mapping is missing or wrong, or does not split by time.
+        """
+        content = load_mapping(mapping).as_json()
+        days = {"test_from": test_from, "validation_from": validation_from}
+        content["split"] |= {name: day for name, day in days.items() if day is not None}
+        return cls(parse_mapping(content, str(mapping)), mapping.parent)
+
+    @classmethod
+    def from_options(cls, options: Options, path: Path | None = None) -> "Tables":
+        """Build the source again from its options.
+
+        Args:
+            options: What `options` of an equal source gave, perhaps by way of JSON.
+            path: As for the constructor; not needed to read new events.
+
+        Raises:
+            InputError: The options hold no valid mapping.
+        """
+        return cls(parse_mapping(options.get("mapping"), "options of the source 'tables'"), path)
+
+    @property
+    def name(self) -> str:
+        """Name on the command line."""
+        return "tables"
+
+    @property
+    def options(self) -> Options:
+        """The whole mapping as JSON values."""
+        return {"mapping": self._mapping.as_json()}
+
+    @property
+    def mapping(self) -> TablesMapping:
+        """What the columns are."""
+        return self._mapping
+
+    def files(self, reporter: Reporter) -> list[Path]:
+        """The files of the tables, events first.
+
+        Raises:
+            InputError: A file is missing; carries a fault for each.
+        """
+        paths = list(self._located(self._path).values())
+        remedy = "Check the path given and `file` in the mapping"
+        missing = [path for path in paths if not path.is_file()]
+        if missing:
+            raise InputError(
+                [Fault(str(path), "there is no such file", remedy) for path in missing]
+            )
+        return paths
+
+    def read(self, reporter: Reporter) -> SourceTables:
+        """Read and validate the files.
+
+        Raises:
+            InputError: A file cannot be used; carries all faults of all files.
+        """
+        total = len(self.files(reporter))
+        located = self._located(self._path)
+        faults: list[Fault] = []
+        events: _Read | None = None
+        nodes: dict[Owner, _Read] = {}
+        reporter.progress("read tables", 0, total)
+        with _collecting(faults):
+            events = self._labelled_events(located[Owner.ORDER])
+        for done, (owner, table) in enumerate(self._node_tables().items(), start=1):
+            reporter.progress("read tables", done, total)
+            with _collecting(faults):
+                nodes[owner] = _read_nodes(located[owner], table, owner, scoring=False)
+        if faults or events is None:
+            raise InputError(faults)
+        tables = self._canonical(events, nodes)
+        reporter.progress("read tables", total, total)
+        return tables
+
+    def read_new_events(self, path: Path) -> SourceTables:
+        """Read events to score; the label and what is known only after the order are not read.
+
+        Args:
+            path: Events file in the mapping's format, or a folder of files named as in the
+                mapping, of which those of customers and variants may be missing.
+
+        Raises:
+            InputError: A file cannot be used; carries all faults of all files.
+        """
+        located = self._located(path)
+        faults: list[Fault] = []
+        events: _Read | None = None
+        nodes: dict[Owner, _Read] = {}
+        with _collecting(faults):
+            rows = self._rows_of_file(located[Owner.ORDER], scoring=True)
+            rows.check_columns()
+            events = _unlabelled(rows)
+        for owner, table in self._node_tables().items():
+            if path.is_dir() and located[owner].is_file():
+                with _collecting(faults):
+                    nodes[owner] = _read_nodes(located[owner], table, owner, scoring=True)
+        if faults or events is None:
+            raise InputError(faults)
+        return self._canonical(events, nodes)
+
+    def tables_from_frame(self, frame: pd.DataFrame) -> SourceTables:
+        """Read events to score from rows in memory, as `read_new_events` reads them from a file.
+
+        Args:
+            frame: Raw rows under the file's column names. A row that cannot be read is set aside,
+                even if it is the only one.
+
+        Raises:
+            InputError: A column is missing or holds what is no plain value.
+        """
+        mapping = self._mapping.events
+        text = frame_text_rows(frame, "events", _selection(mapping, None, scoring=True))
+        return self._canonical(_unlabelled(ParsedRows(text, mapping, mapping.columns)), {})
+
+    def _labelled_events(self, path: Path) -> _Read:
+        rows = self._rows_of_file(path, scoring=False)
+        rows.check_columns()
+        flat = flat_events(rows, self._mapping.split.column, scoring=False)
+        rows.check_any_left()
+        split, days = assign_splits(flat, self._mapping.split, path.name)
+        return _Read(with_split(flat, split), rows.rejects(), {**rows.counts(), **days})
+
+    def _rows_of_file(self, path: Path, *, scoring: bool) -> ParsedRows:
+        mapping, part = self._mapping.events, self._mapping.split.column
+        text = read_text_rows(path, mapping, _selection(mapping, part, scoring))
+        parts = [] if part is None else [split_column(part)]
+        return ParsedRows(text, mapping, [*mapping.columns, *parts])
+
+    def _canonical(self, events: _Read, nodes: Mapping[Owner, _Read]) -> SourceTables:
+        tables: dict[Owner, _Read] = {}
+        for owner in (Owner.CUSTOMER, Owner.VARIANT):
+            mapping = self._node_tables().get(owner)
+            if mapping is None:
+                columns = self._mapping.events.columns_of(owner)
+                table, differing = nodes_of_events(events.table, owner, columns)
+                counts = {f"{owner}s_with_differing_rows": differing}
+                tables[owner] = _Read(table, counts=counts)
+            elif owner in nodes:
+                tables[owner] = nodes[owner]
+            else:
+                key_type = events.table.schema.field(f"{owner}_key").type
+                tables[owner] = _Read(empty_nodes(mapping, owner, key_type))
+        read = [events, *tables.values()]
+        return SourceTables(
+            events=event_table(events.table, self._mapping.events),
+            customers=tables[Owner.CUSTOMER].table,
+            variants=tables[Owner.VARIANT].table,
+            rejects=pa.concat_tables([each.rejects for each in read]),
+            counts={name: number for each in read for name, number in each.counts.items()},
+        )
+
+    def _node_tables(self) -> dict[Owner, TableMapping]:
+        tables = {Owner.CUSTOMER: self._mapping.customers, Owner.VARIANT: self._mapping.variants}
+        return {owner: table for owner, table in tables.items() if table is not None}
+
+    def _located(self, base: Path) -> dict[Owner, Path]:
+        """Path of each table's file; a base that is no folder is the events file itself."""
+        folder = base if base.is_dir() else base.parent
+        events = base / self._mapping.events.file if base.is_dir() else base
+        nodes = {owner: folder / table.file for owner, table in self._node_tables().items()}
+        return {Owner.ORDER: events, **nodes}
+
+
+def _read_nodes(path: Path, mapping: TableMapping, owner: Owner, *, scoring: bool) -> _Read:
+    text = read_text_rows(path, mapping, _selection(mapping, None, scoring))
+    rows = ParsedRows(text, mapping, mapping.columns)
+    rows.check_columns()
+    table = node_table(rows, owner)
+    if not scoring:
+        rows.check_any_left()
+    return _Read(table, rows.rejects(), rows.counts())
+
+
+def _unlabelled(rows: ParsedRows) -> _Read:
+    flat = flat_events(rows, None, scoring=True)
+    split = pa.chunked_array([pa.repeat("test", flat.num_rows)])
+    return _Read(with_split(flat, split), rows.rejects(), rows.counts())
+
+
+def _selection(mapping: TableMapping, part: str | None, scoring: bool) -> Selection:
+    def of_role(*roles: Role) -> list[str]:
+        return [column.source for column in mapping.columns if column.role in roles]
+
+    unknown = [*of_role(Role.AFTER), *_given(mapping.returned, part)] if scoring else []
+    optional = of_role(Role.AGGREGATE) if scoring else []
+    sources = [column.source for column in mapping.columns] + _given(part)
+    return Selection(
+        required=[source for source in sources if source not in (*unknown, *optional)],
+        optional=optional,
+        ignored=[*mapping.ignored, *unknown],
+        others_allowed=scoring or mapping.ignore_unmentioned,
+    )
+
+
+def _given(*names: str | None) -> list[str]:
+    return [name for name in names if name is not None]
+
+
+@contextmanager
+def _collecting(faults: list[Fault]) -> Iterator[None]:
+    """Keep the faults of an input and go on to the next one."""
+    try:
+        yield
+    except InputError as error:
+        faults.extend(error.faults)
