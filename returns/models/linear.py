@@ -33,6 +33,7 @@ class Logistic:
         inverse_regularisation: Weight of the summed cross-entropy against half the squared norm
             of the coefficients.
         most_iterations: Iterations of L-BFGS at most.
+        tolerance: Largest element of the mean gradient at which to stop.
     """
 
     name: ClassVar[str] = "logistic"
@@ -40,6 +41,7 @@ class Logistic:
     seed: int = 0
     inverse_regularisation: float = 1.0
     most_iterations: int = 300
+    tolerance: float = 1e-4
 
     _encoder: DenseEncoder = field(init=False, repr=False)
     _coefficients: np.ndarray = field(init=False, repr=False)
@@ -60,7 +62,7 @@ class Logistic:
         reporter.progress(self.name, 0)
         self._encoder = DenseEncoder().fit(train.features, train.weights)
         regression = LogisticRegression(
-            C=self.inverse_regularisation, max_iter=self.most_iterations, tol=1e-5
+            C=self.inverse_regularisation, max_iter=self.most_iterations, tol=self.tolerance
         )
         dense = self._encoder.transform(train.features)
         regression.fit(dense, train.labels, sample_weight=train.weights)

@@ -13,7 +13,7 @@ from returns.models.linear import ARRAYS, Logistic
 
 @pytest.fixture(scope="module")
 def logistic(train: EventSet, validation: EventSet) -> Logistic:
-    model = Logistic()
+    model = Logistic(tolerance=1e-6)
     model.fit(train, validation, SilentReporter())
     return model
 
