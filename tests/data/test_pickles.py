@@ -334,7 +334,8 @@ def test_columns_longer_than_the_index(refusal: Callable[[bytes], str]) -> None:
 
 
 def test_text_buffers_are_checked_against_their_offsets(refusal: Callable[[bytes], str]) -> None:
-    frame = pd.DataFrame({"a": pd.Series(["ab", "cd"], dtype="str")})
+    texts = pd.Series(["ab", "cd"], dtype=pd.StringDtype("pyarrow", na_value=np.nan))
+    frame = pd.DataFrame({"a": texts})
     content = pickle.dumps(frame, protocol=5)
     offsets = struct.pack("<3q", 0, 2, 4)
     assert content.count(offsets) == 1
