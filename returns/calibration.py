@@ -38,7 +38,12 @@ class Calibration:
         Returns:
             The calibration; temperature 1 and threshold 0.5 where the events of positive weight
             are of one class, which tell nothing of either.
+
+        Raises:
+            ValueError: A label is unknown.
         """
+        if not np.isin(labels, (0, 1)).all():
+            raise ValueError("an event without a known label cannot calibrate")
         weights = np.ones(len(labels)) if weights is None else np.asarray(weights, np.float64)
         counted = weights > 0
         labels, weights = np.asarray(labels)[counted], weights[counted]

@@ -15,7 +15,7 @@ from returns.layout import FeatureLayout, code_matrix, feature_chunks
 from returns.models.saving import (
     hyperparameters_of,
     read_configuration,
-    require_both_classes,
+    require_learnable,
     write_configuration,
 )
 
@@ -73,10 +73,10 @@ class XGBoost:
 
     seed: int = 0
     rounds: int = 2000
-    patience: int = 30
-    learning_rate: float = 0.1
-    max_depth: int = 7
-    min_child_weight: float = 10.0
+    patience: int = 50
+    learning_rate: float = 0.05
+    max_depth: int = 6
+    min_child_weight: float = 50.0
     event_share: float = 0.8
     column_share: float = 0.6
     l2_penalty: float = 2.0
@@ -93,9 +93,9 @@ class XGBoost:
         """Learn from `train`; `validation` chooses the number of trees.
 
         Raises:
-            ValueError: The training events are not of both classes.
+            ValueError: The training events are not of both classes, or labels are unknown.
         """
-        require_both_classes(train)
+        require_learnable(train, validation)
         self._layout = FeatureLayout.of(train.features)
         train_matrix = self._quantised(train, None)
         validation_matrix = self._quantised(validation, train_matrix)
@@ -206,10 +206,10 @@ class LightGBM:
 
     seed: int = 0
     rounds: int = 2000
-    patience: int = 30
-    learning_rate: float = 0.1
-    num_leaves: int = 63
-    min_leaf_events: int = 50
+    patience: int = 50
+    learning_rate: float = 0.05
+    num_leaves: int = 31
+    min_leaf_events: int = 200
     event_share: float = 0.8
     column_share: float = 0.6
     l2_penalty: float = 2.0
@@ -226,9 +226,9 @@ class LightGBM:
         """Learn from `train`; `validation` chooses the number of trees.
 
         Raises:
-            ValueError: The training events are not of both classes.
+            ValueError: The training events are not of both classes, or labels are unknown.
         """
-        require_both_classes(train)
+        require_learnable(train, validation)
         self._layout = FeatureLayout.of(train.features)
         parameters = {
             "objective": "binary",

@@ -19,7 +19,7 @@ from returns.metrics import cross_entropy
 from returns.models.saving import (
     hyperparameters_of,
     read_configuration,
-    require_both_classes,
+    require_learnable,
     write_configuration,
 )
 from returns.models.trees import TreeArrays
@@ -55,7 +55,7 @@ class Forest:
     seed: int = 0
     num_trees: int = 200
     max_depth: int = 14
-    min_samples_leaf: int = 20
+    min_samples_leaf: int = 50
     column_share: float = 0.2
     events_per_tree: int = 100_000
     level_prior: float = 20.0
@@ -74,9 +74,9 @@ class Forest:
         """Learn from `train`; the validation events are only measured.
 
         Raises:
-            ValueError: The training events are not of both classes.
+            ValueError: The training events are not of both classes, or labels are unknown.
         """
-        require_both_classes(train)
+        require_learnable(train, validation)
         self._layout = FeatureLayout.of(train.features)
         self._rates = _level_rates(train, self.level_prior)
         matrix = self._matrix(train.features)

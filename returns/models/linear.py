@@ -17,7 +17,7 @@ from returns.metrics import cross_entropy
 from returns.models.saving import (
     hyperparameters_of,
     read_configuration,
-    require_both_classes,
+    require_learnable,
     write_configuration,
 )
 
@@ -39,7 +39,7 @@ class Logistic:
     name: ClassVar[str] = "logistic"
 
     seed: int = 0
-    inverse_regularisation: float = 1.0
+    inverse_regularisation: float = 0.1
     most_iterations: int = 300
     tolerance: float = 1e-4
 
@@ -56,9 +56,9 @@ class Logistic:
         """Learn from `train`; the validation events are only measured.
 
         Raises:
-            ValueError: The training events are not of both classes.
+            ValueError: The training events are not of both classes, or labels are unknown.
         """
-        require_both_classes(train)
+        require_learnable(train, validation)
         reporter.progress(self.name, 0)
         self._encoder = DenseEncoder().fit(train.features, train.weights)
         regression = LogisticRegression(

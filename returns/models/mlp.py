@@ -19,7 +19,7 @@ from returns.metrics import cross_entropy
 from returns.models.saving import (
     hyperparameters_of,
     read_configuration,
-    require_both_classes,
+    require_learnable,
     write_configuration,
 )
 
@@ -50,7 +50,7 @@ class MLP:
     epochs: int = 20
     patience: int = 3
     hidden_width: int = 128
-    dropout: float = 0.1
+    dropout: float = 0.3
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
     batch_size: int = 1024
@@ -67,9 +67,9 @@ class MLP:
         """Learn from `train`; `validation` chooses the epoch whose weights are kept.
 
         Raises:
-            ValueError: The training events are not of both classes.
+            ValueError: The training events are not of both classes, or labels are unknown.
         """
-        require_both_classes(train)
+        require_learnable(train, validation)
         self._encoder = DenseEncoder().fit(train.features, train.weights)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)

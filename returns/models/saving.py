@@ -1,4 +1,4 @@
-"""What the baseline models share: hyper-parameters, and the JSON file beside their arrays."""
+"""What the baseline models share: hyper-parameters, their JSON file, and what they can learn from."""
 
 import json
 from collections.abc import Mapping
@@ -53,14 +53,17 @@ def read_configuration(folder: Path, name: str) -> tuple[dict[str, Any], dict[st
     return content["hyperparameters"], content["fitted"]
 
 
-def require_both_classes(train: EventSet) -> None:
-    """Refuse to learn from events that are all returned, all kept, or not labelled.
+def require_learnable(train: EventSet, validation: EventSet) -> None:
+    """Refuse events that nothing can be learned from.
 
     Raises:
-        ValueError: The training labels are not both 0 and 1, or some are unknown.
+        ValueError: The training events are all returned or all kept, there are no validation
+            events, or an event of either has no known label.
     """
     found = np.unique(train.labels)
     if not np.array_equal(found, [0, 1]):
         raise ValueError(
             f"training needs returned (1) and kept (0) events and no others, found {found.tolist()}"
         )
+    if len(validation) == 0 or not np.isin(validation.labels, (0, 1)).all():
+        raise ValueError("validation needs events, each with a known label (0 or 1)")

@@ -89,6 +89,11 @@ def test_one_class_calibrates_nothing(label: int) -> None:
     assert Calibration.fit(mixed, probabilities, weights) == Calibration(1.0, 0.5)
 
 
+def test_an_unknown_label_is_refused() -> None:
+    with pytest.raises(ValueError, match="known label"):
+        Calibration.fit(np.array([0, 1, -1]), np.array([0.1, 0.9, 0.4]))
+
+
 def test_equal_scores_keep_their_temperature() -> None:
     calibration = Calibration.fit(np.array([0, 1, 1]), np.full(3, 0.5))
     assert calibration == Calibration(temperature=1.0, threshold=0.25)

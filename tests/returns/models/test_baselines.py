@@ -280,6 +280,20 @@ def test_training_needs_both_classes(
 
 
 @pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("rows", [0, 5])
+def test_validation_needs_labels(
+    name: str,
+    rows: int,
+    train: EventSet,
+    validation: EventSet,
+    take_rows: Callable[[EventSet, np.ndarray], EventSet],
+) -> None:
+    unlabelled = take_rows(replace(validation, labels=validation.labels - 1), np.arange(rows))
+    with pytest.raises(ValueError, match="validation needs events"):
+        SMALL[name](0).fit(train, unlabelled, SilentReporter())
+
+
+@pytest.mark.parametrize("name", SMALL)
 def test_progress_and_validation_loss_are_reported(
     name: str, fitted: dict[str, ReturnClassifier], recorders: dict[str, Recorder]
 ) -> None:
