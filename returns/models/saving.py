@@ -1,4 +1,4 @@
-"""What the baseline models share: hyper-parameters, their JSON file, and what they can learn from."""
+"""What the baseline models share: hyper-parameters, their file, and what can be learned from."""
 
 import json
 from collections.abc import Mapping
