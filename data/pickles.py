@@ -8,7 +8,6 @@ pandas and numpy decide what happens.
 """
 
 import copyreg
-import math
 import pickle
 import re
 from collections.abc import Sequence
@@ -95,8 +94,6 @@ class _RecordingUnpickler(pickle.Unpickler):
         stands_for = ADMITTED.get((module, name))
         if stands_for is None:
             raise _RefusedGlobalError(f"{module}.{name}")
-        # A new class each time: a pickle can set attributes of what it names, and those
-        # must not outlive it.
         return type("_NamedRecord", (_Record,), {"stands_for": stands_for})
 
 
@@ -225,10 +222,7 @@ def _array(value: object) -> np.ndarray:
     dtype = _dtype(described)
     if dtype.hasobject:
         return _objects(data).reshape(shape, order=order)
-    buffer = _bytes(data)
-    if len(buffer) != math.prod(shape) * dtype.itemsize:
-        raise ValueError("an array holds more or fewer bytes than its shape says")
-    return np.frombuffer(buffer, dtype).reshape(shape, order=order)
+    return np.frombuffer(_bytes(data), dtype).reshape(shape, order=order)
 
 
 def _objects(values: object) -> np.ndarray:

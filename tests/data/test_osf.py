@@ -39,6 +39,7 @@ class Osf:
         statuses: Per path, HTTP answers that come before the real one.
         cuts: Per file, after how many bytes each answer's connection ends; then whole answers.
         knows_ranges: Whether the store honours `Range`.
+        mistakes_ranges: How many requests of a range are answered with the whole as if it were.
         redirect: Where a download is sent, given the store's address.
         requests: Path and `Range` of every request, in order.
     """
@@ -49,6 +50,7 @@ class Osf:
     statuses: dict[str, list[int]] = field(default_factory=dict)
     cuts: dict[str, list[int]] = field(default_factory=dict)
     knows_ranges: bool = True
+    mistakes_ranges: int = 0
     redirect: Callable[[str], str] = str
     requests: list[tuple[str, str | None]] = field(default_factory=list)
     api: str = ""
@@ -101,6 +103,10 @@ class Handler(BaseHTTPRequestHandler):
         content, start = self.osf.content[name], 0
         if asked and self.osf.knows_ranges:
             start = int(asked.removeprefix("bytes=").removesuffix("-"))
+        is_range = start > 0
+        if is_range and self.osf.mistakes_ranges:
+            self.osf.mistakes_ranges -= 1
+            start = 0
         headers = {"Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"}
         if start >= len(content):
             self._answer(416, b"", {})
@@ -109,7 +115,7 @@ class Handler(BaseHTTPRequestHandler):
         stop = start + cuts.pop(0) if cuts else len(content)
         body = content[start:stop]
         length = len(content) - start
-        self._answer(206 if start else 200, body, headers if start else {}, length)
+        self._answer(206 if is_range else 200, body, headers if is_range else {}, length)
 
     def _answer(
         self, status: int, body: bytes, headers: Mapping[str, str], length: int | None = None
@@ -234,6 +240,22 @@ def test_server_without_ranges_sends_anew(osf: Osf, tmp_path: Path, left: bytes)
     osf.cuts["c.p"] = [100_000]
     project(osf).download(FILES, tmp_path, SilentReporter())
     assert in_folder(tmp_path) == CONTENT
+
+
+def test_server_that_mistakes_the_range(osf: Osf, tmp_path: Path) -> None:
+    osf.mistakes_ranges = 1
+    osf.cuts["c.p"] = [1_000_000]
+    project(osf).download(FILES, tmp_path, SilentReporter())
+    assert in_folder(tmp_path) == CONTENT
+    assert len(osf.ranges("c.p")) == 3
+
+
+def test_endless_answer_is_not_read_to_its_end(osf: Osf, tmp_path: Path) -> None:
+    osf.content["a.p"] *= 20
+    reporter = Recorder()
+    with pytest.raises(InputError, match="size or checksum"):
+        project(osf).download(FILES, tmp_path, reporter)
+    assert max(reporter.seen["download a.p"]) < 2 * SIZE["a.p"]
 
 
 def test_server_without_ranges_that_always_breaks_ends(osf: Osf, tmp_path: Path) -> None:
