@@ -20,6 +20,9 @@ from returns.features import MOST_LEVELS
 from returns.models.gnn_network import Architecture, ReturnNetwork, weighted_cross_entropy
 from returns.models.graph_batch import GraphBatch, make_batch
 
+DEFAULT_STEPS = 150
+"""Optimiser steps where no number of epochs is given."""
+
 
 @dataclass
 class GNN:
@@ -27,7 +30,8 @@ class GNN:
 
     Attributes:
         seed: Seed of weights, dropout and the order of graphs.
-        epochs: Passes over the training graphs; None: as many as make about 300 steps.
+        epochs: Passes over the training graphs; None: as many as make
+            `DEFAULT_STEPS` steps.
         hidden: Width of node states.
         decoder_hidden: Width of the decoder.
         num_layers: Rounds of message passing.
@@ -41,11 +45,11 @@ class GNN:
 
     seed: int = 0
     epochs: int | None = None
-    hidden: int = 64
-    decoder_hidden: int = 128
+    hidden: int = 32
+    decoder_hidden: int = 64
     num_layers: int = 2
-    dropout: float = 0.2
-    learning_rate: float = 0.01
+    dropout: float = 0.3
+    learning_rate: float = 0.005
     weight_decay: float = 1e-4
     patience: float = 0.3
 
@@ -113,7 +117,7 @@ class GNN:
         self, train: Sequence[GraphBatch], validation: Sequence[GraphBatch], reporter: Reporter
     ) -> None:
         network = self._network = ReturnNetwork(self._architecture(train[0]))
-        epochs = self.epochs or max(20, math.ceil(300 / len(train)))
+        epochs = self.epochs or math.ceil(DEFAULT_STEPS / len(train))
         optimizer = torch.optim.AdamW(
             network.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay
         )
