@@ -1,8 +1,8 @@
 """What every command shares: parsing, exit codes, and errors as sentences."""
 
 import sys
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import NoReturn, TypeVar
 
 import tyro
 from rich.console import Console
@@ -16,8 +16,11 @@ DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
 def run_command(
-    arguments: type[Arguments], run: Callable[[Arguments, Console], None], description: str
-) -> None:
+    arguments: type[Arguments],
+    run: Callable[[Arguments, Console], None],
+    description: str | None,
+    command_line: Sequence[str] | None = None,
+) -> NoReturn:
     """Parse the command line, run the command, exit with the code the ecosystem expects.
 
     Exit codes: 0 done, 1 failed (with a traceback), 2 wrong usage or bad input, 130 interrupted.
@@ -26,8 +29,10 @@ def run_command(
         arguments: Dataclass of the command's options, documented per field.
         run: The command; prints its result to the console.
         description: What `--help` says first.
+        command_line: Words after the command's name; None: those of this process.
     """
-    parsed = tyro.cli(arguments, description=description, config=(tyro.conf.OmitArgPrefixes,))
+    config = (tyro.conf.OmitArgPrefixes,)
+    parsed = tyro.cli(arguments, args=command_line, description=description, config=config)
     try:
         run(parsed, Console())
     except InputError as error:

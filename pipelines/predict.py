@@ -90,4 +90,4 @@ def _check(arguments: Arguments) -> None:
 
 
 if __name__ == "__main__":
-    run_command(Arguments, main, __doc__ or "")
+    run_command(Arguments, main, __doc__)

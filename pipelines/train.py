@@ -160,7 +160,7 @@ def _print_comparison(
 ) -> None:
     note = " (synthetic)" if manifest.source == "twin" else ""
     subject = f"{manifest.source}{note}, protocol {arguments.protocol.value}"
-    printed = Table(title=f"{subject}: test split", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    printed = Table(title=f"{subject}: test split", box=SIMPLE_HEAD, padding=0)
     printed.add_column("model", no_wrap=True)
     for heading, _ in PRINTED.values():
         printed.add_column(heading, justify="right", no_wrap=True)
@@ -171,4 +171,4 @@ def _print_comparison(
 
 
 if __name__ == "__main__":
-    run_command(Arguments, main, __doc__ or "")
+    run_command(Arguments, main, __doc__)

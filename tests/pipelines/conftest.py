@@ -3,9 +3,10 @@
 import contextlib
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ import pytest
 from rich.console import Console
 
 from pipelines import train
+from pipelines.command import run_command
 from pipelines.source_arguments import SourceArguments
 
 
@@ -54,6 +56,30 @@ def write_orders(path: Path, number: int = 3000, seed: int = 0) -> pd.DataFrame:
     )
     frame.to_csv(path, index=False)
     return frame
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: object
+    output: str
+    errors: str
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+    """Runs a command of `pipelines` as its command line would, in this process."""
+
+    def run_here(command: ModuleType, *words: object) -> Ended:
+        with without_tracking_variable(), pytest.raises(SystemExit) as ending:
+            run_command(
+                command.Arguments, command.main, command.__doc__, [str(word) for word in words]
+            )
+        output, errors = capfd.readouterr()
+        return Ended(ending.value.code, output, errors)
+
+    return run_here
 
 
 @pytest.fixture(scope="session")

@@ -1,17 +1,16 @@
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 
+from pipelines import predict
+
 MODEL = "models:/returns@champion"
 
 
-def predict(home: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-m", "pipelines.predict", "--home", str(home), *map(str, arguments)]
-    return subprocess.run(words, capture_output=True, text=True)
+@pytest.fixture
+def scoring(trained_home, run):
+    """Runs `predict` in the trained home."""
+    return lambda *words: run(predict, "--home", trained_home.folder, *words)
 
 
 @pytest.fixture
@@ -26,13 +25,11 @@ def new_orders(trained_home) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-def test_it_scores_new_customers_and_variants_in_row_order(
-    trained_home, new_orders, tmp_path, suffix
-):
+def test_it_scores_new_customers_and_variants_in_row_order(scoring, new_orders, tmp_path, suffix):
     events, out = tmp_path / "new.csv", tmp_path / f"scores{suffix}"
     new_orders.to_csv(events, index=False)
-    done = predict(trained_home.folder, "--model", MODEL, "--events", events, "--out", out)
-    assert done.returncode == 0, done.stderr
+    done = scoring("--model", MODEL, "--events", events, "--out", out)
+    assert done.code == 0, done.errors
     scores = pd.read_csv(out) if suffix == ".csv" else pd.read_parquet(out)
     assert list(scores.columns) == ["row_id", "probability", "decision"]
     assert scores["row_id"].tolist() == new_orders["order_item_id"].tolist()
@@ -40,32 +37,32 @@ def test_it_scores_new_customers_and_variants_in_row_order(
     assert set(scores["decision"]) <= {0, 1}
 
 
-def test_a_label_column_changes_nothing(trained_home, new_orders, tmp_path):
+def test_a_label_column_changes_nothing(scoring, new_orders, tmp_path):
     results = []
     for number, label in enumerate((None, 0, 1)):
         frame = new_orders if label is None else new_orders.assign(**{"return": label})
         events, out = tmp_path / f"{number}.csv", tmp_path / f"{number}.parquet"
         frame.to_csv(events, index=False)
-        predict(trained_home.folder, "--model", MODEL, "--events", events, "--out", out)
+        scoring("--model", MODEL, "--events", events, "--out", out)
         results.append(pd.read_parquet(out)["probability"].to_numpy())
     assert np.array_equal(results[0], results[1])
     assert np.array_equal(results[0], results[2])
 
 
-def test_rows_that_cannot_be_scored_are_set_aside(trained_home, new_orders, tmp_path):
+def test_rows_that_cannot_be_scored_are_set_aside(scoring, new_orders, tmp_path):
     new_orders["item_price"] = new_orders["item_price"].astype(object)
     new_orders.loc[new_orders.index[3], "item_price"] = "cheap"
     events, out = tmp_path / "new.csv", tmp_path / "scores.parquet"
     new_orders.to_csv(events, index=False)
-    done = predict(trained_home.folder, "--model", MODEL, "--events", events, "--out", out)
-    assert done.returncode == 0, done.stderr
+    done = scoring("--model", MODEL, "--events", events, "--out", out)
+    assert done.code == 0, done.errors
     rejects = pd.read_parquet(tmp_path / "scores.rejects.parquet")
     assert rejects["row"].tolist() == [4]
     assert "item_price" in rejects["reason"][0]
     assert len(pd.read_parquet(out)) == len(new_orders) - 1
 
 
-def test_bad_input_exits_with_2(trained_home, new_orders, tmp_path):
+def test_bad_input_exits_with_2(scoring, new_orders, tmp_path):
     events = tmp_path / "new.csv"
     new_orders.drop(columns="item_id").to_csv(events, index=False)
     out = tmp_path / "scores.parquet"
@@ -76,8 +73,8 @@ def test_bad_input_exits_with_2(trained_home, new_orders, tmp_path):
         ".txt": ("--model", MODEL, "--events", events, "--out", tmp_path / "scores.txt"),
     }
     for says, arguments in cases.items():
-        done = predict(trained_home.folder, *arguments)
-        assert done.returncode == 2, (says, done.stdout, done.stderr)
-        assert says in done.stderr.replace("\n", "")
-        assert "Traceback" not in done.stderr
+        done = scoring(*arguments)
+        assert done.code == 2, (says, done.errors)
+        assert says in done.errors.replace("\n", "")
+        assert "Traceback" not in done.errors
     assert not out.exists()
