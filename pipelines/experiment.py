@@ -12,6 +12,7 @@ from data.dataset import Dataset
 from data.schema import Role, columns_with_role
 from pipelines.progress import ProgressReporter
 from pipelines.resources import Usage, measured
+from pipelines.source_arguments import described
 from returns.calibration import Calibration
 from returns.columns import event_columns
 from returns.evaluation import Report, evaluate
@@ -135,6 +136,11 @@ class Experiment:
             fitting=fitting,
             scoring=scoring,
         )
+
+    @property
+    def subject(self) -> str:
+        """The source as plots and tables name it."""
+        return described(self.source)
 
     @cached_property
     def test_labels(self) -> np.ndarray:

@@ -15,7 +15,7 @@ from data.schema import SPLITS
 from pipelines.command import run_command
 from pipelines.home import Home
 from pipelines.progress import ProgressReporter, progress_display
-from pipelines.source_arguments import SourceArguments, SourceName
+from pipelines.source_arguments import SourceArguments, SourceName, described
 
 MOST_REASONS = 10
 
@@ -49,8 +49,7 @@ def main(arguments: Arguments, console: Console) -> None:
 def print_counts(manifest: Manifest, console: Console) -> None:
     """Print rows per split, and everything that was found and handled."""
     counts = dict(manifest.counts)
-    note = " (synthetic)" if manifest.source == "twin" else ""
-    table = Table(title=f"{manifest.source}{note}: events")
+    table = Table(title=f"{described(manifest.source)}: events")
     for heading in ("split", "events", "return rate", "no customer row", "no variant row"):
         table.add_column(heading, justify="left" if heading == "split" else "right")
     for split in SPLITS:

@@ -78,7 +78,7 @@ def record_comparison(outcomes: Mapping[str, Outcome], experiment: Experiment) -
         tracking.log_table(comparison_table(resolved), "comparison/test_resolved")
     labels, labelled = experiment.test_labels, experiment.test_labels >= 0
     scores = {name: outcome.probability[labelled] for name, outcome in outcomes.items()}
-    place = (experiment.protocol, experiment.source)
+    place = (experiment.protocol, experiment.subject)
     tracking.log_figures(
         {
             "comparison": model_comparison(reports, *place),
@@ -111,7 +111,7 @@ def _figures(outcome: Outcome, experiment: Experiment, history: History) -> dict
     name = outcome.predictor.model.name
     labelled = experiment.test_labels >= 0
     labels, probability = experiment.test_labels[labelled], outcome.probability[labelled]
-    place = (experiment.protocol, experiment.source)
+    place = (experiment.protocol, experiment.subject)
     figures = {
         "roc": roc_curves(labels, {name: probability}, *place),
         "precision_recall": precision_recall_curves(labels, {name: probability}, *place),

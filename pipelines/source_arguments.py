@@ -68,3 +68,8 @@ class SourceArguments:
             faults.append(Fault("--test-from", message, "Leave the dates out"))
         if faults:
             raise InputError(faults)
+
+
+def described(source: str) -> str:
+    """A source's name, with the word that generated data never goes without."""
+    return f"{source} (synthetic)" if source == "twin" else source

@@ -47,7 +47,10 @@ def connect(home: Home, experiment: str = EXPERIMENT) -> str:
         experiment_id = str(found.experiment_id)
     else:
         location = (home.artifacts / experiment).as_uri() if home.tracks_here else None
-        experiment_id = str(mlflow.create_experiment(experiment, artifact_location=location))
+        kind = {"mlflow.experimentKind": "custom_model_development"}
+        experiment_id = str(
+            mlflow.create_experiment(experiment, artifact_location=location, tags=kind)
+        )
     mlflow.set_experiment(experiment_id=experiment_id)
     _bury_dead_runs(experiment_id)
     return experiment_id
@@ -87,14 +90,14 @@ def log_dataset(manifest: Manifest, folder: Path, context: str) -> None:
 
 
 def log_history(run_id: str, history: Sequence[tuple[int, Mapping[str, float]]]) -> None:
-    """Log metrics of steps in few calls."""
+    """Log metrics of steps under `fit/`, apart from the final ones, in few calls."""
     from mlflow import MlflowClient
     from mlflow.entities import Metric
     from mlflow.utils.time import get_current_time_millis
 
     now = get_current_time_millis()
     metrics = [
-        Metric(name, float(value), now, step)
+        Metric(f"fit/{name}", float(value), now, step)
         for step, values in history
         for name, value in values.items()
     ]

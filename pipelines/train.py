@@ -22,7 +22,7 @@ from pipelines.experiment import Experiment, Outcome
 from pipelines.home import Home
 from pipelines.progress import ProgressReporter, progress_display
 from pipelines.recording import record_comparison, record_outcome
-from pipelines.source_arguments import SourceArguments, SourceName
+from pipelines.source_arguments import SourceArguments, SourceName, described
 from returns.protocol import Protocol
 
 ModelName = Literal["logistic", "forest", "mlp", "xgboost", "lightgbm", "gnn"]
@@ -158,8 +158,7 @@ def _parameters(arguments: Arguments, folder: Path) -> dict[str, Any]:
 def _print_comparison(
     table: pd.DataFrame, manifest: Manifest, arguments: Arguments, console: Console
 ) -> None:
-    note = " (synthetic)" if manifest.source == "twin" else ""
-    subject = f"{manifest.source}{note}, protocol {arguments.protocol.value}"
+    subject = f"{described(manifest.source)}, protocol {arguments.protocol.value}"
     printed = Table(title=f"{subject}: test split", box=SIMPLE_HEAD, padding=0)
     printed.add_column("model", no_wrap=True)
     for heading, _ in PRINTED.values():

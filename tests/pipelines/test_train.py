@@ -57,7 +57,7 @@ def test_one_parent_run_and_a_child_per_model(trained_home):
 def test_neural_models_log_metrics_per_epoch(trained_home):
     _, children = runs(trained_home.folder)
     history = client(trained_home.folder).get_metric_history(
-        children["gnn"].info.run_id, "validation_cross_entropy"
+        children["gnn"].info.run_id, "fit/validation_cross_entropy"
     )
     assert {metric.step for metric in history} >= {0, 1}
 
