@@ -17,12 +17,12 @@ a Poisson process of mean `L` (Slivnyak-Mecke). Those with a return are a Poisso
     P(returned | released) = p / (p + (1 - p) P(released | kept))
 
 It knows the latent effects of customer and variant and the expected activity, but neither how many
-lines there were nor any other outcome. (Given the selection, other outcomes of the same customer
-and half do tell a little: where none came back, this one did.) Missing node rows change nothing for customers: they depend
-on the latent quantities alone, so the truth is calibrated on events with and without one. For
-variants they tell a little more than the truth knows, since a variant that never came back has no
-row. The aggregates contain the event's own outcome: a model that reads them may well score better
-than this truth, and so shows the leak.
+lines there were nor any other outcome. Given the selection, the other outcomes of the same customer
+and half do tell a little: where none came back, this one did. Missing node rows change nothing for
+customers: they depend on the latent quantities alone, so the truth is calibrated on events with and
+without one. For variants they tell a little more than the truth knows, since a variant that never
+came back has no row. The aggregates contain the event's own outcome: a model that reads them may
+well score better than this truth, and so shows the leak.
 """
 
 import numpy as np
