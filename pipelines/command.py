@@ -32,7 +32,14 @@ def run_command(
         command_line: Words after the command's name; None: those of this process.
     """
     config = (tyro.conf.OmitArgPrefixes,)
-    parsed = tyro.cli(arguments, args=command_line, description=description, config=config)
+    name = arguments.__module__ if arguments.__module__ != "__main__" else _module_run()
+    parsed = tyro.cli(
+        arguments,
+        prog=f"python -m {name}",
+        args=command_line,
+        description=description,
+        config=config,
+    )
     try:
         run(parsed, Console())
     except InputError as error:
@@ -42,3 +49,9 @@ def run_command(
         Console(stderr=True).print("interrupted")
         sys.exit(INTERRUPTED)
     sys.exit(DONE)
+
+
+def _module_run() -> str:
+    """Dotted name of the module that `python -m` runs."""
+    specification = getattr(sys.modules["__main__"], "__spec__", None)
+    return specification.name if specification is not None else sys.argv[0]

@@ -18,6 +18,9 @@ from pipelines.progress import ProgressReporter, progress_display
 from pipelines.source_arguments import SourceArguments, SourceName, described
 
 MOST_REASONS = 10
+NODES = ("customer", "variant")
+DAYS = ("train_from", "validation_from", "test_from", "last_day")
+"""Counts of dated sources that are days."""
 
 
 @dataclass(frozen=True)
@@ -62,16 +65,18 @@ def print_counts(manifest: Manifest, console: Console) -> None:
     _print_remaining(counts, console)
 
 
-NODES = ("customer", "variant")
-
-
 def _print_remaining(counts: Mapping[str, int], console: Console) -> None:
     table = Table(title="rows, and what was found and handled")
     table.add_column("count of")
     table.add_column("number", justify="right")
     for name, number in counts.items():
-        table.add_row(name.replace("_", " "), f"{number:,}")
+        table.add_row(name.replace("_", " "), _day(number) if name in DAYS else f"{number:,}")
     console.print(table)
+
+
+def _day(number: int) -> str:
+    """The date that a manifest keeps as the number yyyymmdd."""
+    return f"{number // 10_000}-{number // 100 % 100:02}-{number % 100:02}"
 
 
 def print_rejects(folder: Path, console: Console) -> None:

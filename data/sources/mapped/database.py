@@ -1,11 +1,13 @@
 """The in-memory database that parses dates and hashes keys."""
 
 from functools import cache
+from typing import TYPE_CHECKING
 
-import duckdb
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 
-def cursor() -> duckdb.DuckDBPyConnection:
+def cursor() -> "DuckDBPyConnection":
     """A cursor of its own on the process's one in-memory database; the caller closes it.
 
     Opening a database takes ten times longer than parsing a small table, and requests to score
@@ -15,5 +17,8 @@ def cursor() -> duckdb.DuckDBPyConnection:
 
 
 @cache
-def _database() -> duckdb.DuckDBPyConnection:
+def _database() -> "DuckDBPyConnection":
+    # Imported where it is used: merely loaded, it complains of leaks when the process ends.
+    import duckdb
+
     return duckdb.connect()
