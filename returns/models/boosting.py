@@ -74,7 +74,7 @@ class XGBoost:
     seed: int = 0
     rounds: int = 2000
     patience: int = 50
-    learning_rate: float = 0.05
+    learning_rate: float = 0.08
     max_depth: int = 6
     min_child_weight: float = 50.0
     event_share: float = 0.8
@@ -207,7 +207,7 @@ class LightGBM:
     seed: int = 0
     rounds: int = 2000
     patience: int = 50
-    learning_rate: float = 0.05
+    learning_rate: float = 0.08
     num_leaves: int = 31
     min_leaf_events: int = 200
     event_share: float = 0.8
