@@ -117,11 +117,11 @@ class GraphBuilder:
             positions: Row of each target in its `EventSet`, int64 `(num_targets,)`.
 
         Returns:
-            `x` (float32) and `has_row` (bool) of customers and variants, `level` (text of each
-            virtual node's attribute level) of virtual nodes, and per edge type `edge_index`
-            (int64 `(2, num_edges)`); on `purchases` also `edge_attr` (float32 `(num_messages, 2)`:
-            label known, returned), `edge_label_index` `(2, num_targets)` and `edge_label`
-            (float32 `(num_targets,)`, NaN unknown). `position` holds `positions`;
+            `x` (float32, zeros without a row) and `has_row` (bool) of customers and variants;
+            `level` (text of the attribute's level) of virtual nodes; per edge type `edge_index`
+            (int64 `(2, num_edges)`). On `purchases` also `edge_attr` (float32
+            `(num_messages, 2)`: label known, returned), `edge_label_index` `(2, num_targets)` and
+            `edge_label` (float32 `(num_targets,)`, NaN unknown). `position` holds `positions`,
             `target_basket` the targets' basket node.
         """
         graph = HeteroData()
@@ -173,8 +173,9 @@ class GraphBuilder:
             row[local.numpy()[event_row >= 0]] = event_row[event_row >= 0]
         encoder = self.customer if kind == "customer" else self.variant
         columns = node_columns(table, self.protocol, row, snapshot.day)
-        graph[kind].x = encoder.transform(columns)
-        graph[kind].has_row = torch.from_numpy(row >= 0)
+        has_row = torch.from_numpy(row >= 0)
+        graph[kind].x = encoder.transform(columns) * has_row[:, None]
+        graph[kind].has_row = has_row
         for attribute in attribute_names(table.schema, self.protocol):
             self._add_virtual_nodes(graph, kind, attribute, columns[attribute])
         return nodes

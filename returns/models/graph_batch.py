@@ -54,8 +54,11 @@ def make_batch(
         known_levels: Code (from 1) of each embedded level per virtual node type.
     """
     statistics = _message_statistics(graph)
+    # A node without a row shows nothing but that: its first layer's bias is the learned unknown.
     inputs = {
-        kind: torch.cat([graph[kind].x, statistics[kind]], dim=1)
+        kind: torch.cat(
+            [graph[kind].x, graph[kind].has_row[:, None].float(), statistics[kind]], dim=1
+        )
         for kind in ("customer", "variant")
     }
     levels = {

@@ -79,3 +79,12 @@ def test_a_builder_survives_json(undated):
     first, second = (b.build(undated, cut, positions) for b in (builder, again))
     assert torch.equal(first["customer"].x, second["customer"].x)
     assert torch.equal(first["variant"].x, second["variant"].x)
+
+
+def test_a_node_without_a_row_shows_nothing(undated):
+    graph, _ = build(undated, Protocol.STRICT, "train")
+    for kind in ("customer", "variant"):
+        missing = ~graph[kind].has_row
+        assert missing.any()
+        assert (graph[kind].x[missing] == 0).all()
+        assert (graph[kind].x[~missing] != 0).any(dim=1).all()
