@@ -61,7 +61,7 @@ def record_outcome(
 
 
 def record_comparison(outcomes: Mapping[str, Outcome], experiment: Experiment) -> pd.DataFrame:
-    """Log the comparison of all models to the current run.
+    """Log the comparison of all models to the current run, which shows it as its description.
 
     Returns:
         The comparison on all test events, with time and memory of fitting; one row per model.
@@ -71,6 +71,14 @@ def record_comparison(outcomes: Mapping[str, Outcome], experiment: Experiment) -
     table["fit s"] = [outcome.fitting.seconds for outcome in outcomes.values()]
     table["peak GiB"] = [outcome.fitting.peak_memory_gib for outcome in outcomes.values()]
     tracking.log_table(table, "comparison/test")
+    tracking.describe_run(_markdown(table))
+    tracking.log_metrics(
+        {
+            f"test_{metric}/{name}": report.overall.metrics[metric].value
+            for metric in ("f1", "cross_entropy", "roc_auc")
+            for name, report in reports.items()
+        }
+    )
     resolved = {
         name: outcome.resolved for name, outcome in outcomes.items() if outcome.resolved is not None
     }
@@ -87,6 +95,12 @@ def record_comparison(outcomes: Mapping[str, Outcome], experiment: Experiment) -
         }
     )
     return table
+
+
+def _markdown(table: pd.DataFrame) -> str:
+    rows = [["model", *table.columns], ["---", *["---:"] * len(table.columns)]]
+    rows += [[str(name), *(f"{value:.4f}" for value in row)] for name, row in table.iterrows()]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def _metrics(outcome: Outcome) -> dict[str, float]:

@@ -186,6 +186,13 @@ def log_parameters(parameters: Mapping[str, Any]) -> None:
     mlflow.log_params({key: _text(value) for key, value in parameters.items()})
 
 
+def describe_run(markdown: str) -> None:
+    """Show a text in Markdown on the current run's page."""
+    import mlflow
+
+    mlflow.set_tag("mlflow.note.content", markdown)
+
+
 def log_file(path: Path, folder: str) -> None:
     """Log a file into a folder of the current run's artifacts."""
     import mlflow

@@ -54,6 +54,14 @@ def test_one_parent_run_and_a_child_per_model(trained_home):
         assert child.inputs.dataset_inputs[0].dataset.digest
 
 
+def test_the_parent_shows_the_comparison(trained_home):
+    (parent,), children = runs(trained_home.folder)
+    for name, child in children.items():
+        f1 = child.data.metrics["test_f1"]
+        assert parent.data.metrics[f"test_f1/{name}"] == f1
+        assert f"{f1:.4f}" in parent.data.tags["mlflow.note.content"]
+
+
 def test_neural_models_log_metrics_per_epoch(trained_home):
     _, children = runs(trained_home.folder)
     history = client(trained_home.folder).get_metric_history(
