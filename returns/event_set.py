@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from torch_geometric.data import HeteroData
@@ -41,7 +40,9 @@ class EventSet:
         weights: Weight of each event in a loss, float32 `(num_events,)`, mean about 1. Under the
             strict protocol they balance the return rate of events whose node row is missing, so
             that missingness caused by the outcome teaches nothing.
-        build_graphs: Builds the graphs on first use.
+        build_graphs: Builds the graphs that score these events; each event is a target of exactly
+            one. Several, because the messages that may reach an event depend on when it was
+            ordered, see `returns.graph`. Not kept: they are large, and most models need none.
     """
 
     features: FeatureMatrix
@@ -52,12 +53,3 @@ class EventSet:
     def __len__(self) -> int:
         """Number of events."""
         return len(self.labels)
-
-    @cached_property
-    def graphs(self) -> Sequence[HeteroData]:
-        """Graphs that score these events; each event is a target of exactly one of them.
-
-        Several, because the messages that may reach an event depend on when it was ordered.
-        See `returns.graph`.
-        """
-        return self.build_graphs()

@@ -67,17 +67,20 @@ class GNN:
     def fit(self, train: EventSet, validation: EventSet, reporter: Reporter) -> None:
         """Learn from the training graphs; keep the weights of the best validation loss."""
         self._encoder.fit(train.features, train.weights)
-        self._levels = _embedded_levels(train.graphs)
+        graphs = train.build_graphs()
+        self._levels = _embedded_levels(graphs)
+        batches = self._batches(train, graphs)
+        del graphs
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            self._train(self._batches(train), self._batches(validation), reporter)
+            self._train(batches, self._batches(validation, validation.build_graphs()), reporter)
 
     def predict_proba(self, events: EventSet) -> np.ndarray:
         """Probability that each event is returned, float64 `(num_events,)`, uncalibrated."""
         probabilities = np.empty(len(events), dtype=np.float64)
         network = self._fitted().eval()
         with torch.inference_mode():
-            for batch in self._batches(events):
+            for batch in self._batches(events, events.build_graphs()):
                 probabilities[batch.position.numpy()] = network(batch).double().sigmoid().numpy()
         return probabilities
 
@@ -109,9 +112,9 @@ class GNN:
             raise ValueError("the model is not fitted")
         return self._network
 
-    def _batches(self, events: EventSet) -> list[GraphBatch]:
+    def _batches(self, events: EventSet, graphs: Sequence[HeteroData]) -> list[GraphBatch]:
         dense = self._encoder.transform(events.features)
-        return [make_batch(graph, dense, events.weights, self._levels) for graph in events.graphs]
+        return [make_batch(graph, dense, events.weights, self._levels) for graph in graphs]
 
     def _train(
         self, train: Sequence[GraphBatch], validation: Sequence[GraphBatch], reporter: Reporter

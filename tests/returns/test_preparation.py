@@ -14,7 +14,7 @@ from returns.protocol import Protocol
 def seen_by_models(events: EventSet) -> list[np.ndarray]:
     """Features and, per graph, everything but the targets' own labels."""
     seen = [events.features.numeric, events.features.categorical]
-    for graph in events.graphs:
+    for graph in events.build_graphs():
         seen += [graph[PURCHASES].edge_index.numpy(), graph[PURCHASES].edge_attr.numpy()]
         seen += [graph["customer"].x.numpy(), graph["variant"].x.numpy()]
     return seen
@@ -64,7 +64,7 @@ def test_labels_of_the_order_and_later_reach_no_dated_order(dated_tables, relabe
         [before.features.numeric[earlier]],
         [after.features.numeric[earlier]],
     )
-    for left, right in zip(before.graphs, after.graphs, strict=True):
+    for left, right in zip(before.build_graphs(), after.build_graphs(), strict=True):
         if (day[left.position.numpy()] <= cut).any():
             attributes = left[PURCHASES].edge_attr, right[PURCHASES].edge_attr
             assert np.array_equal(*(attribute.numpy() for attribute in attributes))
