@@ -35,7 +35,7 @@ class GNN:
         hidden: Width of node states.
         decoder_hidden: Width of the decoder.
         num_layers: Rounds of message passing.
-        dropout: Share of states dropped in training.
+        dropout: Share of the decoder's states dropped in training.
         learning_rate: Peak of the one-cycle schedule.
         weight_decay: Decoupled weight decay.
         patience: Share of the epochs without a better validation loss after which to stop.

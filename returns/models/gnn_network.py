@@ -28,7 +28,7 @@ class Architecture:
         hidden: Width of node states.
         decoder_hidden: Width of the decoder.
         num_layers: Rounds of message passing.
-        dropout: Share of states dropped in training.
+        dropout: Share of the decoder's states dropped in training.
     """
 
     input_widths: Mapping[NodeType, int]
@@ -116,7 +116,6 @@ class ReturnNetwork(nn.Module):
         last = tuple(r for r in architecture.relations if r[2] in ("customer", "variant"))
         rounds = [architecture.relations] * (architecture.num_layers - 1) + [last]
         self.layers = nn.ModuleList(SAGELayer(relations, hidden) for relations in rounds)
-        self.dropout = nn.Dropout(architecture.dropout)
         self.read = nn.ModuleDict(
             {
                 kind: nn.Linear(hidden, decoder, bias=False)
@@ -142,7 +141,7 @@ class ReturnNetwork(nn.Module):
         states = {kind: linear(batch.inputs[kind]).relu() for kind, linear in self.inputs.items()}
         states |= {kind: table(batch.levels[kind]) for kind, table in self.levels.items()}
         for layer in self.layers:
-            states |= {kind: self.dropout(state) for kind, state in layer(states, batch).items()}
+            states |= layer(states, batch)
         # The decoder's first product runs on nodes, which are fewer than pairs times states.
         pair = self.event(batch.events)
         for kind in ("customer", "variant"):
