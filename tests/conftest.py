@@ -1,5 +1,11 @@
 """Small synthetic datasets that every room's tests share."""
 
+import os
+
+# One thread: the tests' matrices are small, and threads that wait for each other on a busy machine
+# take many times longer. Read when the numerical libraries load, and handed to child processes.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from collections.abc import Callable
 from dataclasses import replace
 
