@@ -1,9 +1,8 @@
 """The graph neural network as a return classifier, trained full-batch."""
 
-import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -19,6 +18,14 @@ from returns.event_set import EventSet
 from returns.features import MOST_LEVELS
 from returns.models.gnn_network import Architecture, ReturnNetwork, weighted_cross_entropy
 from returns.models.graph_batch import GraphBatch, make_batch
+from returns.models.saving import (
+    hyperparameters_of,
+    read_configuration,
+    require_learnable,
+    write_configuration,
+)
+
+WEIGHTS = "gnn.safetensors"
 
 DEFAULT_STEPS = 150
 """Optimiser steps where no number of epochs is given."""
@@ -62,11 +69,12 @@ class GNN:
     @property
     def hyperparameters(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        return asdict(self)
+        return hyperparameters_of(self)
 
     def fit(self, train: EventSet, validation: EventSet, reporter: Reporter) -> None:
         """Learn from the training graphs; keep the weights of the best validation loss."""
         self._encoder.fit(train.features, train.weights)
+        require_learnable(train, validation)
         graphs = train.build_graphs()
         self._levels = _embedded_levels(graphs)
         batches = self._batches(train, graphs)
@@ -87,24 +95,23 @@ class GNN:
     def save(self, folder: Path) -> None:
         """Write weights as safetensors, the rest as JSON."""
         network = self._fitted()
-        save_file(network.state_dict(), folder / "gnn.safetensors")
-        content = {
-            "hyperparameters": self.hyperparameters,
+        save_file(network.state_dict(), folder / WEIGHTS)
+        fitted = {
             "architecture": network.architecture.to_json(),
             "encoder": self._encoder.to_json(),
             "levels": self._levels,
         }
-        (folder / "gnn.json").write_text(json.dumps(content))
+        write_configuration(folder, self, fitted)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read a model that `save` wrote; its probabilities are the same to the last bit."""
-        content = json.loads((folder / "gnn.json").read_text())
-        model = cls(**content["hyperparameters"])
-        model._encoder = DenseEncoder.from_json(content["encoder"])
-        model._levels = content["levels"]
-        model._network = ReturnNetwork(Architecture.from_json(content["architecture"]))
-        model._network.load_state_dict(load_file(folder / "gnn.safetensors"))
+        hyperparameters, fitted = read_configuration(folder, cls.name)
+        model = cls(**hyperparameters)
+        model._encoder = DenseEncoder.from_json(fitted["encoder"])
+        model._levels = fitted["levels"]
+        model._network = ReturnNetwork(Architecture.from_json(fitted["architecture"]))
+        model._network.load_state_dict(load_file(folder / WEIGHTS))
         return model
 
     def _fitted(self) -> ReturnNetwork:
