@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from pipelines import train
+from pipelines import predict, train
 from pipelines.home import Home
 
 
@@ -193,3 +193,28 @@ def test_the_tracking_variable_is_honoured(tmp_path, monkeypatch):
     home = Home.prepare(tmp_path / "home")
     assert home.tracking_uri == f"sqlite:///{tmp_path / 'elsewhere.db'}"
     assert not home.tracks_here
+
+
+def test_the_real_sample_of_graphreturns_goes_the_whole_way(tmp_path, run):
+    if "RETURNS_SHARED_DATA" not in os.environ:
+        pytest.skip("RETURNS_SHARED_DATA, the folder of real data, is not set")
+    sample = Path(os.environ["RETURNS_SHARED_DATA"]) / "graphreturns_sample"
+    words = ("--source", "graphreturns", "--path", sample, "--home", tmp_path, "--epochs", 2)
+    ended = run(train, *words, "--models", "lightgbm", "gnn", "--protocol", "paper")
+    assert ended.code == 0, ended.errors
+    _, children = runs(tmp_path)
+    assert all(child.data.metrics["test_num_events"] == 200 for child in children.values())
+    (model,) = client(tmp_path).search_logged_models(
+        [children["gnn"].info.experiment_id],
+        f"source_run_id = '{children['gnn'].info.run_id}'",
+    )
+    out = tmp_path / "scores.parquet"
+    events = sample / "event_table_testing.csv"
+    scored = run(
+        predict, "--model", model.model_uri, "--events", events, "--out", out, "--home", tmp_path
+    )
+    assert scored.code == 0, scored.errors
+    logged = client(tmp_path).download_artifacts(
+        children["gnn"].info.run_id, "predictions/test.parquet"
+    )
+    assert pd.read_parquet(out)["probability"].equals(pd.read_parquet(logged)["probability"])
