@@ -17,7 +17,7 @@ from returns.calibration import Calibration
 from returns.columns import event_columns
 from returns.evaluation import Report, evaluate
 from returns.event_set import EventSet
-from returns.knowledge import known_labels
+from returns.knowledge import EventArrays, known_labels
 from returns.memory import Memory, split_tables
 from returns.models.registry import create
 from returns.predictor import ReturnPredictor
@@ -89,7 +89,11 @@ class Experiment:
         self.protocol, self.source = protocol, source
         self._options = options
         self._seed = seed
+        self._events = EventArrays.of(dataset)
         self._test = np.flatnonzero(dataset.split_mask("test"))
+        # Only labelled validation events are learned from and scored.
+        labelled = self._events.returned >= 0
+        self._validation = np.flatnonzero(dataset.split_mask("validation") & labelled)
         self._true_probability = true_probability
         reporter.progress("prepare", 0, 4)
         self.preparation = Preparation.fit(dataset, protocol, label_delay_days)
@@ -123,15 +127,21 @@ class Experiment:
         predictor = ReturnPredictor(
             self.source, self._options, self.preparation, self._memory, model, calibration
         )
-        everyone = np.ones(len(self._test), dtype=bool)
+        labelled = self.test_labels >= 0
         return Outcome(
             predictor=predictor,
             hyperparameters=model.hyperparameters,
-            validation=self._report("validation", calibration.apply(validation), calibration),
-            test=self._report("test", probability, calibration, everyone),
+            validation=self._report(self._validation, calibration.apply(validation), calibration),
+            test=self._report(
+                self._test[labelled], probability[labelled], calibration, self._groups
+            ),
             resolved=None
             if self._is_resolved.all()
-            else self._report("test", probability, calibration, self._is_resolved),
+            else self._report(
+                self._test[labelled & self._is_resolved],
+                probability[labelled & self._is_resolved],
+                calibration,
+            ),
             probability=probability,
             fitting=fitting,
             scoring=scoring,
@@ -145,13 +155,7 @@ class Experiment:
     @cached_property
     def test_labels(self) -> np.ndarray:
         """1 returned, 0 kept, -1 unknown of each test event, int8."""
-        labels = pc.fill_null(self._dataset.events["returned"], -1).to_numpy()
-        return np.asarray(labels[self._test])
-
-    @cached_property
-    def test_customers(self) -> np.ndarray:
-        """Customer of each test event."""
-        return np.asarray(self._dataset.events["customer"].to_numpy()[self._test])
+        return self._events.returned[self._test]
 
     @cached_property
     def test_row_ids(self) -> Any:
@@ -164,34 +168,10 @@ class Experiment:
         both = pc.and_(pc.is_valid(rows["customer_row"]), pc.is_valid(rows["variant_row"]))
         return np.asarray(both.to_numpy(), dtype=bool)
 
-    def _report(
-        self,
-        split: str,
-        probability: np.ndarray,
-        calibration: Calibration,
-        chosen: np.ndarray | None = None,
-    ) -> Report:
-        events = np.flatnonzero(self._dataset.split_mask(split))
-        labels = pc.fill_null(self._dataset.events["returned"], -1).to_numpy()[events]
-        if split == "validation":
-            # Only its labelled events were learned from and scored.
-            events, labels = events[labels >= 0], labels[labels >= 0]
-        used = labels >= 0 if chosen is None else (labels >= 0) & chosen
-        events = events[used]
-        truth = None if self._true_probability is None else self._true_probability[events]
-        return evaluate(
-            labels[used],
-            probability[used],
-            calibration.threshold,
-            self._dataset.events["customer"].to_numpy()[events],
-            self._groups(split, events) if split == "test" else None,
-            true_probability=truth,
-            base_rate=float(self.train.labels.mean()),
-            seed=self._seed,
-        )
-
-    def _groups(self, split: str, events: np.ndarray) -> dict[str, np.ndarray]:
-        """Market, product type and the like, and whether the customer was known before."""
+    @cached_property
+    def _groups(self) -> dict[str, np.ndarray]:
+        """Market, product type and the like of the labelled test events, known or new customer."""
+        events = self._test[self.test_labels >= 0]
         columns = event_columns(self._dataset, Protocol.STRICT, events)
         attributes = columns.select(columns_with_role(columns.schema, [Role.ATTRIBUTE]))
         groups = {
@@ -199,7 +179,27 @@ class Experiment:
             for name in attributes.column_names
             if len(pc.unique(attributes[name])) <= MOST_GROUPS
         }
-        customer = self._dataset.events["customer"].to_numpy()
-        known = np.isin(customer[events], customer[known_labels(self._dataset, split)])
+        customer = self._events.customer
+        known = np.isin(customer[events], customer[known_labels(self._dataset, "test")])
         groups["customer"] = np.where(known, "known", "new")
         return groups
+
+    def _report(
+        self,
+        events: np.ndarray,
+        probability: np.ndarray,
+        calibration: Calibration,
+        groups: Mapping[str, np.ndarray] | None = None,
+    ) -> Report:
+        """Report on labelled events; `groups` are the ways to slice them."""
+        truth = None if self._true_probability is None else self._true_probability[events]
+        return evaluate(
+            self._events.returned[events],
+            probability,
+            calibration.threshold,
+            self._events.customer[events],
+            groups,
+            true_probability=truth,
+            base_rate=float(self.train.labels.mean()),
+            seed=self._seed,
+        )

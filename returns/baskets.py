@@ -5,6 +5,7 @@ import pyarrow as pa
 
 from data.dataset import Dataset
 from data.schema import Role, columns_with_role, role_of
+from returns.columns import level_codes, take_or
 
 
 def basket_features(dataset: Dataset, events: np.ndarray) -> dict[str, np.ndarray]:
@@ -32,8 +33,7 @@ def basket_features(dataset: Dataset, events: np.ndarray) -> dict[str, np.ndarra
         features[f"basket_total_{name}"] = total.astype(np.float32)
         features[f"basket_rank_{name}"] = _share_below(basket, values, lines)
     for name in columns_with_role(dataset.variants.schema, [Role.ATTRIBUTE]):
-        codes = dataset.variants[name].combine_chunks().dictionary_encode().indices
-        level = codes.take(selected["variant_row"].combine_chunks()).fill_null(-1).to_numpy()
+        level = take_or(level_codes(dataset.variants[name]), selected["variant_row"], -1)
         pair = basket * (int(level.max(initial=0)) + 2) + level + 1
         _, inverse, count = np.unique(pair, return_inverse=True, return_counts=True)
         features[f"basket_same_{name}"] = count[inverse].astype(np.float32)
