@@ -1,0 +1,51 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from data.files import atomic_file, atomic_folder, is_alive
+
+
+def test_a_folder_is_whole_or_absent(tmp_path):
+    target = tmp_path / "made"
+    with pytest.raises(RuntimeError), atomic_folder(target) as partial:
+        (partial / "half").touch()
+        raise RuntimeError
+    assert not list(tmp_path.iterdir())
+    with atomic_folder(target) as partial:
+        (partial / "whole").touch()
+        assert not target.exists()
+    assert [path.name for path in target.iterdir()] == ["whole"]
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    target = tmp_path / "file"
+    target.write_text("old")
+    with pytest.raises(RuntimeError), atomic_file(target) as partial:
+        partial.write_text("half")
+        raise RuntimeError
+    assert target.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_leftovers_of_dead_processes_are_swept_and_those_of_live_ones_stay(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    assert is_alive(os.getpid())
+    assert not is_alive(dead.pid)
+    left, live = (tmp_path / f".made.{pid}.x.partial" for pid in (dead.pid, os.getpid()))
+    left.mkdir()
+    live.mkdir()
+    with atomic_folder(tmp_path / "made"):
+        assert not left.exists()
+    assert live.exists()
+
+
+def test_the_first_of_two_writers_stands(tmp_path):
+    target = tmp_path / "made"
+    with atomic_folder(target) as late:
+        (late / "second").touch()
+        with atomic_folder(target) as early:
+            (early / "first").touch()
+    assert [path.name for path in target.iterdir()] == ["first"]
