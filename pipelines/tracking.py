@@ -226,7 +226,7 @@ def requirements() -> list[str]:
     from importlib.metadata import requires
 
     declared = requires("fashion-returns") or []
-    not_needed = ("matplotlib", "mlflow", "requests", "rich", "tyro")
+    not_needed = ("matplotlib", "mlflow", "optuna", "requests", "rich", "tyro")
     return [
         requirement
         for requirement in declared

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
@@ -17,11 +17,12 @@ from returns.event_set import EventSet, FeatureMatrix
 from returns.layout import FeatureLayout, feature_chunks
 from returns.metrics import cross_entropy
 from returns.models.saving import (
-    hyperparameters_of,
+    Configured,
     read_configuration,
     require_learnable,
     write_configuration,
 )
+from returns.models.search_space import FloatRange, IntegerRange, SearchSpace
 from returns.models.trees import TreeArrays
 
 ARRAYS = "trees.safetensors"
@@ -34,7 +35,7 @@ ROWS_AT_ONCE = 1 << 14
 
 
 @dataclass(eq=False)
-class Forest:
+class Forest(Configured):
     """Average of trees, each grown on its own bootstrap sample.
 
     A tree splits a level column best along the return rate of its levels (Breiman et al., 1984),
@@ -51,8 +52,13 @@ class Forest:
     """
 
     name: ClassVar[str] = "forest"
+    search_space: ClassVar[SearchSpace] = {
+        "max_depth": IntegerRange(6, 24),
+        "min_samples_leaf": IntegerRange(5, 500, log=True),
+        "column_share": FloatRange(0.05, 0.8),
+        "level_prior": FloatRange(1.0, 200.0, log=True),
+    }
 
-    seed: int = 0
     num_trees: int = 200
     max_depth: int = 14
     min_samples_leaf: int = 50
@@ -64,11 +70,6 @@ class Forest:
     _rates: tuple[np.ndarray, ...] = field(init=False, repr=False)
     _arrays: TreeArrays = field(init=False, repr=False)
     _trees: Sequence[Tree] = field(init=False, repr=False)
-
-    @property
-    def hyperparameters(self) -> dict[str, Any]:
-        """Constructor arguments as JSON values."""
-        return hyperparameters_of(self)
 
     def fit(self, train: EventSet, validation: EventSet, reporter: Reporter) -> None:
         """Learn from `train`; the validation events are only measured.

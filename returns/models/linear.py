@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
@@ -15,17 +15,18 @@ from returns.event_set import EventSet
 from returns.layout import feature_chunks
 from returns.metrics import cross_entropy
 from returns.models.saving import (
-    hyperparameters_of,
+    Configured,
     read_configuration,
     require_learnable,
     write_configuration,
 )
+from returns.models.search_space import FloatRange, SearchSpace
 
 ARRAYS = "coefficients.safetensors"
 
 
 @dataclass(eq=False)
-class Logistic:
+class Logistic(Configured):
     """Linear log-odds in the dense features, with an L2 penalty.
 
     Attributes:
@@ -37,8 +38,10 @@ class Logistic:
     """
 
     name: ClassVar[str] = "logistic"
+    search_space: ClassVar[SearchSpace] = {
+        "inverse_regularisation": FloatRange(1e-4, 10.0, log=True)
+    }
 
-    seed: int = 0
     inverse_regularisation: float = 0.1
     most_iterations: int = 300
     tolerance: float = 1e-4
@@ -46,11 +49,6 @@ class Logistic:
     _encoder: DenseEncoder = field(init=False, repr=False)
     _coefficients: np.ndarray = field(init=False, repr=False)
     _intercept: float = field(init=False, repr=False)
-
-    @property
-    def hyperparameters(self) -> dict[str, Any]:
-        """Constructor arguments as JSON values."""
-        return hyperparameters_of(self)
 
     def fit(self, train: EventSet, validation: EventSet, reporter: Reporter) -> None:
         """Learn from `train`; the validation events are only measured.

@@ -3,7 +3,7 @@
 import copy
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
@@ -17,11 +17,12 @@ from returns.event_set import EventSet
 from returns.layout import feature_chunks
 from returns.metrics import cross_entropy
 from returns.models.saving import (
-    hyperparameters_of,
+    Configured,
     read_configuration,
     require_learnable,
     write_configuration,
 )
+from returns.models.search_space import Choice, FloatRange, IntegerRange, SearchSpace
 
 ARRAYS = "weights.safetensors"
 
@@ -30,14 +31,15 @@ ROWS_AT_ONCE = 1 << 15
 
 
 @dataclass(eq=False)
-class MLP:
+class MLP(Configured):
     """Perceptron trained with Adam until the validation cross-entropy stops falling.
 
     Attributes:
         seed: Of initial weights, batches and dropout; the global generator is not touched.
         epochs: Passes over the training events at most.
         patience: Epochs without improvement before stopping; the best weights are kept.
-        hidden_width: Width of the first hidden layer; the second has half of it.
+        hidden_width: Width of the first hidden layer; each further one has half of the last.
+        hidden_layers: Number of hidden layers.
         dropout: Share of hidden units dropped in training.
         learning_rate: Of Adam; halved after each epoch without improvement.
         weight_decay: Decoupled weight decay.
@@ -45,11 +47,19 @@ class MLP:
     """
 
     name: ClassVar[str] = "mlp"
+    search_space: ClassVar[SearchSpace] = {
+        "hidden_width": IntegerRange(32, 512, log=True),
+        "hidden_layers": IntegerRange(1, 3),
+        "dropout": FloatRange(0.0, 0.6),
+        "learning_rate": FloatRange(2e-4, 1e-2, log=True),
+        "weight_decay": FloatRange(1e-6, 0.1, log=True),
+        "batch_size": Choice((256, 512, 1024, 2048, 4096)),
+    }
 
-    seed: int = 0
     epochs: int = 20
     patience: int = 3
     hidden_width: int = 128
+    hidden_layers: int = 2
     dropout: float = 0.3
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
@@ -57,11 +67,6 @@ class MLP:
 
     _encoder: DenseEncoder = field(init=False, repr=False)
     _network: nn.Sequential = field(init=False, repr=False)
-
-    @property
-    def hyperparameters(self) -> dict[str, Any]:
-        """Constructor arguments as JSON values."""
-        return hyperparameters_of(self)
 
     def fit(self, train: EventSet, validation: EventSet, reporter: Reporter) -> None:
         """Learn from `train`; `validation` chooses the epoch whose weights are kept.
@@ -108,13 +113,12 @@ class MLP:
         return model
 
     def _new_network(self) -> nn.Sequential:
-        wide, narrow = self.hidden_width, self.hidden_width // 2
-        return nn.Sequential(
-            *(nn.Linear(self._encoder.width, wide), nn.ReLU(), nn.Dropout(self.dropout)),
-            *(nn.Linear(wide, narrow), nn.ReLU(), nn.Dropout(self.dropout)),
-            nn.Linear(narrow, 1),
-            nn.Flatten(start_dim=0),
-        )
+        layers: list[nn.Module] = []
+        inputs, outputs = self._encoder.width, self.hidden_width
+        for _ in range(self.hidden_layers):
+            layers += [nn.Linear(inputs, outputs), nn.ReLU(), nn.Dropout(self.dropout)]
+            inputs, outputs = outputs, outputs // 2
+        return nn.Sequential(*layers, nn.Linear(inputs, 1), nn.Flatten(start_dim=0))
 
     def _train(self, train: EventSet, validation: EventSet, reporter: Reporter) -> None:
         inputs = torch.from_numpy(self._encoder.transform(train.features))

@@ -4,15 +4,18 @@ import inspect
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from returns.models.base import ReturnClassifier
+from returns.models.hyperparameters import hyperparameter_faults, spoken_types
+from returns.models.search_space import SearchSpace
 
 MODELS: dict[str, str] = {
     "logistic": "returns.models.linear.Logistic",
     "forest": "returns.models.forest.Forest",
     "mlp": "returns.models.mlp.MLP",
-    "xgboost": "returns.models.boosting.XGBoost",
-    "lightgbm": "returns.models.boosting.LightGBM",
+    "xgboost": "returns.models.xgboost_trees.XGBoost",
+    "lightgbm": "returns.models.lightgbm_trees.LightGBM",
     "gnn": "returns.models.gnn.GNN",
 }
 """Import path of each class: nothing is imported before it is used."""
@@ -31,21 +34,39 @@ def model_class(name: str) -> type[ReturnClassifier]:
     return found
 
 
-def create(name: str, seed: int = 0, epochs: int | None = None) -> ReturnClassifier:
-    """An unfitted model with its default hyper-parameters.
+def search_space(name: str) -> SearchSpace:
+    """Ranges of the hyper-parameters that tuning chooses; empty where it chooses none.
+
+    Raises:
+        ValueError: There is no such model.
+    """
+    space: SearchSpace = getattr(model_class(name), "search_space", {})
+    return space
+
+
+def create(
+    name: str, seed: int = 0, epochs: int | None = None, **hyperparameters: Any
+) -> ReturnClassifier:
+    """An unfitted model.
 
     Args:
         name: One of `MODELS`.
         seed: Of everything the model draws.
         epochs: Passes over the training events, for models that make passes; None: their default.
+        hyperparameters: Values by name; those left out have the model's defaults.
 
     Raises:
-        ValueError: There is no such model.
+        ValueError: There is no such model, it has no such hyper-parameter, or a value is of
+            another type.
     """
     constructor: Callable[..., ReturnClassifier] = model_class(name)
-    if epochs is None or "epochs" not in inspect.signature(constructor).parameters:
-        return constructor(seed=seed)
-    return constructor(seed=seed, epochs=epochs)
+    faults = hyperparameter_faults(model_class(name), hyperparameters)
+    if faults:
+        found = "; ".join(f"'{parameter}' {fault}" for parameter, fault in faults.items())
+        raise ValueError(f"{name}: {found}; there are: {spoken_types(model_class(name))}")
+    if epochs is not None and "epochs" in inspect.signature(constructor).parameters:
+        hyperparameters["epochs"] = epochs
+    return constructor(seed=seed, **hyperparameters)
 
 
 def load(name: str, folder: Path) -> ReturnClassifier:

@@ -2,15 +2,37 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from returns.event_set import EventSet
+from returns.models.search_space import SearchSpace
 
 CONFIGURATION = "model.json"
+
+
+@dataclass(eq=False)
+class Configured:
+    """A classifier whose constructor arguments are its hyper-parameters.
+
+    Attributes:
+        name: Name on the command line.
+        search_space: Ranges of the hyper-parameters that tuning chooses.
+        seed: Of everything the model draws.
+    """
+
+    name: ClassVar[str]
+    search_space: ClassVar[SearchSpace]
+
+    seed: int = 0
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """Constructor arguments as JSON values."""
+        return hyperparameters_of(self)
 
 
 def hyperparameters_of(model: Any) -> dict[str, Any]:

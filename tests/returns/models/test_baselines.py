@@ -15,11 +15,12 @@ from data.reporter import SilentReporter
 from returns.event_set import EventSet
 from returns.metrics import ScoredEvents
 from returns.models.base import ReturnClassifier
-from returns.models.boosting import LightGBM, XGBoost
 from returns.models.forest import Forest
+from returns.models.lightgbm_trees import LightGBM
 from returns.models.linear import Logistic
 from returns.models.mlp import MLP
 from returns.models.registry import MODELS, create, load
+from returns.models.xgboost_trees import XGBoost
 
 SMALL: dict[str, Callable[[int], ReturnClassifier]] = {
     "logistic": lambda seed: Logistic(seed),

@@ -8,7 +8,9 @@ import pytest
 from data.reporter import SilentReporter
 from returns.event_set import EventSet
 from returns.metrics import cross_entropy
-from returns.models.boosting import MOST_REPORTS, LightGBM, RoundReports, XGBoost
+from returns.models.boosting import MOST_REPORTS, RoundReports
+from returns.models.lightgbm_trees import LightGBM
+from returns.models.xgboost_trees import XGBoost
 
 
 class LossRecorder(SilentReporter):

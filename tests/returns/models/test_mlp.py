@@ -56,3 +56,15 @@ def test_weights_that_do_not_fit_are_refused(
     save_file({**weights, "0.bias": torch.zeros(9)}, tmp_path / ARRAYS)
     with pytest.raises(RuntimeError, match="size mismatch"):
         MLP.load(tmp_path)
+
+
+def test_each_hidden_layer_has_half_the_width_of_the_last(
+    train: EventSet, validation: EventSet, tmp_path: Path
+) -> None:
+    model = MLP(epochs=1, hidden_width=16, hidden_layers=3)
+    model.fit(train, validation, SilentReporter())
+    model.save(tmp_path)
+    weights = load_file(tmp_path / ARRAYS)
+    shapes = [tuple(weight.shape) for weight in weights.values() if weight.ndim == 2]
+    assert sorted(shapes)[:-1] == [(1, 4), (4, 8), (8, 16)]
+    assert sorted(shapes)[-1][0] == 16

@@ -35,3 +35,20 @@ def test_no_library_is_imported_before_its_model_is_used() -> None:
         f"sys.exit(any(name in sys.modules for name in {LIBRARIES}))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_hyperparameters_are_given_by_name() -> None:
+    made = registry.create("lightgbm", seed=2, num_leaves=7, learning_rate=0.3).hyperparameters
+    default = registry.create("lightgbm", seed=2).hyperparameters
+    assert made == {**default, "num_leaves": 7, "learning_rate": 0.3}
+
+
+def test_unknown_and_ill_typed_hyperparameters_are_all_named() -> None:
+    with pytest.raises(ValueError, match=r"mlp: 'heads' is no .*'dropout' must .*hidden_width"):
+        registry.create("mlp", heads=4, dropout="much", hidden_width=8)
+
+
+def test_a_search_space_is_found_by_name_or_refused() -> None:
+    assert "num_leaves" in registry.search_space("lightgbm")
+    with pytest.raises(ValueError, match="unknown model 'transformer'"):
+        registry.search_space("transformer")
