@@ -108,15 +108,22 @@ class Experiment:
         self.test: EventSet = self.preparation.event_set(new, "test")
         reporter.progress("prepare", 4, 4)
 
-    def run(self, name: str, epochs: int | None, reporter: ProgressReporter) -> Outcome:
+    def run(
+        self,
+        name: str,
+        epochs: int | None,
+        hyperparameters: Mapping[str, Any],
+        reporter: ProgressReporter,
+    ) -> Outcome:
         """Train, calibrate and evaluate one model.
 
         Args:
             name: Name of the model.
             epochs: Epochs of neural models; None for their own default.
+            hyperparameters: Values by name; those left out have the model's defaults.
             reporter: Told of progress and of metrics per epoch.
         """
-        model = create(name, seed=self._seed, epochs=epochs)
+        model = create(name, self._seed, epochs, **hyperparameters)
         with measured() as fitting:
             model.fit(self.train, self.validation, reporter)
         reporter.stop(name)

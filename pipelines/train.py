@@ -6,7 +6,7 @@ features and splits, and prints the comparison and the command that opens the ML
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 import tyro
@@ -15,18 +15,18 @@ from rich.console import Console
 from rich.table import Table
 
 from data.dataset import Manifest, ingest, open_dataset, read_true_probability
+from data.schema import SPLITS
 from data.validation import Fault, InputError
 from pipelines import tracking
 from pipelines.command import run_command
 from pipelines.experiment import Experiment, Outcome
 from pipelines.home import Home
+from pipelines.hyperparameter_file import read_hyperparameters
+from pipelines.model_arguments import ALL_MODELS, ModelName, model_faults, require_both_classes
 from pipelines.progress import ProgressReporter, progress_display
 from pipelines.recording import record_comparison, record_outcome
 from pipelines.source_arguments import SourceArguments, SourceName, described
 from returns.protocol import Protocol
-
-ModelName = Literal["logistic", "forest", "mlp", "xgboost", "lightgbm", "gnn"]
-ALL_MODELS: tuple[ModelName, ...] = ("logistic", "forest", "mlp", "xgboost", "lightgbm", "gnn")
 
 PRINTED = {
     "precision": ("precision", 3),
@@ -59,6 +59,9 @@ class Arguments:
     """Seed of the synthetic twin, the models and the bootstrap."""
     epochs: int | None = None
     """Epochs of the neural models (default: each model's own)."""
+    hyperparameters: Path | None = None
+    """JSON file {model: {name: value}}, such as `tune` writes; what it leaves out has each
+    model's defaults."""
     label_delay_days: int = 0
     """Days after the order until its label is known (dated sources): labels younger than that
     inform no other order."""
@@ -70,14 +73,14 @@ class Arguments:
 
 def main(arguments: Arguments, console: Console) -> None:
     """Train, compare, record."""
-    _check(arguments)
+    hyperparameters = _checked_hyperparameters(arguments)
     home = Home.prepare(arguments.home)
     source = arguments.tables.build(arguments.source, arguments.seed, home)
     with progress_display(console) as progress:
         reporter = ProgressReporter(progress)
         folder = ingest(source, home.datasets, reporter)
         dataset, manifest = open_dataset(folder)
-        _check_splits(manifest)
+        require_both_classes(manifest, SPLITS)
         tracking.connect(home)
         tags = {"protocol": arguments.protocol.value, "source": arguments.source}
         with tracking.run(
@@ -102,7 +105,9 @@ def main(arguments: Arguments, console: Console) -> None:
                 with tracking.run(name, parameters, model_tags, nested=True) as child:
                     tracking.log_dataset(manifest, folder, "training")
                     model_reporter = ProgressReporter(progress)
-                    outcome = experiment.run(name, arguments.epochs, model_reporter)
+                    outcome = experiment.run(
+                        name, arguments.epochs, hyperparameters.get(name, {}), model_reporter
+                    )
                     metadata = {**model_tags, "dataset_digest": manifest.digest}
                     uris[name] = record_outcome(
                         child.info.run_id, outcome, experiment, model_reporter.history, metadata
@@ -121,32 +126,22 @@ def main(arguments: Arguments, console: Console) -> None:
     console.print(f"compare in the MLflow UI: {tracking.ui_command(home)}", soft_wrap=True)
 
 
-def _check(arguments: Arguments) -> None:
-    faults = []
-    if not arguments.models:
-        faults.append(
-            Fault("--models", "no model is named", f"Choose from {', '.join(ALL_MODELS)}")
-        )
-    if len(set(arguments.models)) < len(arguments.models):
-        faults.append(Fault("--models", "a model is named twice", "Name each model once"))
+def _checked_hyperparameters(arguments: Arguments) -> dict[str, dict[str, Any]]:
+    """Hyper-parameters of each model in the file, if there is one and the options are sound."""
+    faults = model_faults(arguments.models)
     if arguments.epochs is not None and arguments.epochs < 1:
         faults.append(Fault("--epochs", f"{arguments.epochs} is too few", "Use 1 or more"))
     if arguments.label_delay_days < 0:
         faults.append(Fault("--label-delay-days", "a label is never early", "Use 0 or more"))
+    hyperparameters: dict[str, dict[str, Any]] = {}
+    if arguments.hyperparameters is not None:
+        try:
+            hyperparameters = read_hyperparameters(arguments.hyperparameters)
+        except InputError as error:
+            faults += error.faults
     if faults:
         raise InputError(faults)
-
-
-def _check_splits(manifest: Manifest) -> None:
-    faults = []
-    for split in ("train", "validation", "test"):
-        number, returned = (manifest.counts[f"{what}_{split}"] for what in ("events", "returned"))
-        if not 0 < returned < number:
-            message = f"the {split} split has {number} events, {returned} of them returned"
-            remedy = "Every split needs returned and kept events: give more data, or other dates"
-            faults.append(Fault(manifest.source, message, remedy))
-    if faults:
-        raise InputError(faults)
+    return hyperparameters
 
 
 def _parameters(arguments: Arguments, folder: Path) -> dict[str, Any]:
