@@ -60,6 +60,16 @@ class Home:
         return self.root / "downloads"
 
     @property
+    def tuning_database(self) -> Path:
+        """Optuna's database of all searches for hyper-parameters."""
+        return self.root / "tuning.db"
+
+    @property
+    def hyperparameters(self) -> Path:
+        """Hyper-parameters that tuning found."""
+        return self.root / "hyperparameters"
+
+    @property
     def artifacts(self) -> Path:
         """MLflow artifacts, where MLflow tracks into this home."""
         return self.root / "mlartifacts"

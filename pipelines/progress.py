@@ -44,11 +44,46 @@ class ProgressReporter:
         """Record metrics of one step."""
         self.history.append((step, dict(values)))
 
+    def say(self, line: str) -> None:
+        """Print a line above the bars."""
+        self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
     def stop(self, task: str) -> None:
         """End a task that stopped before its total."""
         if task in self._started:
             done = self._progress.tasks[self._tasks[task]].completed
             self.progress(task, max(done, 1), max(done, 1))
+
+
+class PartReporter:
+    """Shows work as one of the equal parts of a longer task, and records its metrics.
+
+    Attributes:
+        history: Metrics reported so far, as `(step, values)`.
+    """
+
+    def __init__(self, whole: ProgressReporter, task: str, part: int, parts: int) -> None:
+        """Report into a longer task.
+
+        Args:
+            whole: Shows the longer task.
+            task: Its name.
+            part: How many of its parts are done already.
+            parts: How many it has.
+        """
+        self.history: list[tuple[int, dict[str, float]]] = []
+        self._whole, self._task = whole, task
+        self._part, self._parts = part, parts
+
+    def progress(self, task: str, completed: float, total: float | None = None) -> None:
+        """Move the longer task's bar; the part's end is for the caller to say."""
+        share = completed / total if total else 0.0
+        if share < 1:
+            self._whole.progress(self._task, self._part + share, self._parts)
+
+    def metrics(self, values: Mapping[str, float], step: int) -> None:
+        """Record metrics of one step."""
+        self.history.append((step, dict(values)))
 
 
 @contextmanager

@@ -71,7 +71,7 @@ def record_comparison(outcomes: Mapping[str, Outcome], experiment: Experiment) -
     table["fit s"] = [outcome.fitting.seconds for outcome in outcomes.values()]
     table["peak GiB"] = [outcome.fitting.peak_memory_gib for outcome in outcomes.values()]
     tracking.log_table(table, "comparison/test")
-    tracking.describe_run(_markdown(table))
+    tracking.describe_run(table)
     tracking.log_metrics(
         {
             f"test_{metric}/{name}": report.overall.metrics[metric].value
@@ -95,12 +95,6 @@ def record_comparison(outcomes: Mapping[str, Outcome], experiment: Experiment) -
         }
     )
     return table
-
-
-def _markdown(table: pd.DataFrame) -> str:
-    rows = [["model", *table.columns], ["---", *["---:"] * len(table.columns)]]
-    rows += [[str(name), *(f"{value:.4f}" for value in row)] for name, row in table.iterrows()]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def _metrics(outcome: Outcome) -> dict[str, float]:

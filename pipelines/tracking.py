@@ -186,11 +186,18 @@ def log_parameters(parameters: Mapping[str, Any]) -> None:
     mlflow.log_params({key: _text(value) for key, value in parameters.items()})
 
 
-def describe_run(markdown: str) -> None:
-    """Show a text in Markdown on the current run's page."""
+def describe_run(table: pd.DataFrame, corner: str = "model") -> None:
+    """Show a table on the current run's page, numbers with four decimals.
+
+    Args:
+        table: One row per model, or whatever `corner` says.
+        corner: Heading of the column of row names.
+    """
     import mlflow
 
-    mlflow.set_tag("mlflow.note.content", markdown)
+    rows = [[corner, *table.columns], ["---", *["---:"] * len(table.columns)]]
+    rows += [[str(name), *map(_cell, row)] for name, row in table.iterrows()]
+    mlflow.set_tag("mlflow.note.content", "\n".join(f"| {' | '.join(row)} |" for row in rows))
 
 
 def log_file(path: Path, folder: str) -> None:
@@ -237,6 +244,10 @@ def requirements() -> list[str]:
 def ui_command(home: Home) -> str:
     """The command that opens the MLflow UI on this store."""
     return f"mlflow ui --backend-store-uri {home.tracking_uri}"
+
+
+def _cell(value: object) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 def _text(value: object) -> str:

@@ -214,6 +214,45 @@ def model_comparison(reports: Mapping[str, Report], protocol: Protocol, source: 
     return figure
 
 
+def optimisation_history(losses: np.ndarray, model: str, protocol: Protocol, source: str) -> Figure:
+    """Validation cross-entropy of each trial of tuning, and of the best so far.
+
+    Trials far above the median, which would flatten all others, are triangles at the upper edge.
+
+    Args:
+        losses: In the order of the trials, the model's defaults first, `(num_trials,)`; infinite
+            where a fit diverged.
+        model: Name of the model.
+        protocol: What the model was allowed to see.
+        source: Where the events come from.
+    """
+    figure = _figure((6.4, 4.0))
+    axes = figure.subplots()
+    trials = np.arange(len(losses))
+    best = np.minimum.accumulate(losses)
+    finite = np.isfinite(losses)
+    ceiling = losses[0]
+    if finite.any():
+        ceiling = max(ceiling, best[-1] + 4 * (np.median(losses[finite]) - best[-1]))
+    shown = finite & (losses <= ceiling)
+    axes.axhline(losses[0], color=GREY, linewidth=1, linestyle=":", label="defaults")
+    axes.plot(trials[shown], losses[shown], "o", markersize=4, color=SKY, label="trial")
+    label = f"best so far, at last {best[-1]:.4f}"
+    axes.step(trials, best, where="post", color=BLUE, linewidth=1.8, label=label)
+    axes.margins(y=0.12)
+    top = axes.get_ylim()[1]
+    if not shown.all():
+        height = np.full(np.count_nonzero(~shown), top)
+        label = "trial above"
+        axes.plot(trials[~shown], height, "^", color=VERMILION, clip_on=False, label=label)
+    axes.set_ylim(top=top)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set(xlabel="Trial", ylabel="Validation cross-entropy in nats")
+    axes.legend(frameon=False)
+    _title(axes, f"Tuning: {model}", protocol, source)
+    return figure
+
+
 def _figure(size: tuple[float, float]) -> Figure:
     figure = Figure(figsize=size, dpi=150, layout="constrained")
     FigureCanvasAgg(figure)

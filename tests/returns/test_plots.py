@@ -4,6 +4,7 @@ import sys
 
 import matplotlib
 import numpy as np
+import pytest
 from matplotlib.figure import Figure
 from sklearn.metrics import precision_score, recall_score, roc_curve
 
@@ -12,6 +13,7 @@ from returns.evaluation import evaluate
 from returns.protocol import Protocol
 
 STRICT, SOURCE = Protocol.STRICT, "twin (synthetic)"
+TRIALS = np.array([0.65, 0.66, 0.64, 9.0, np.inf, 0.63, 0.65])
 
 
 def synthetic_scores() -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -36,6 +38,7 @@ def every_figure() -> dict[str, Figure]:
         "reliability": plots.reliability_diagram(*one),
         "scores": plots.score_distribution(*one),
         "learning": plots.learning_curve(history, "mlp", STRICT, SOURCE),
+        "tuning": plots.optimisation_history(TRIALS, "mlp", STRICT, SOURCE),
         "comparison": plots.model_comparison(reports, STRICT, SOURCE),
     }
 
@@ -75,6 +78,23 @@ def test_precision_and_recall_are_those_of_a_cut() -> None:
 def test_the_best_validation_step_is_marked() -> None:
     axes = every_figure()["learning"].axes[0]
     assert [text.get_text() for text in axes.texts] == ["0.6000"]
+
+
+def test_the_best_trial_so_far_only_falls_and_outliers_stay_at_the_edge() -> None:
+    axes = every_figure()["tuning"].axes[0]
+    lines = {line.get_label(): np.asarray(line.get_xydata()) for line in axes.lines}
+    best = lines["best so far, at last 0.6300"][:, 1]
+    np.testing.assert_array_equal(best, [0.65, 0.65, 0.64, 0.64, 0.64, 0.63, 0.63])
+    np.testing.assert_array_equal(lines["trial"][:, 0], [0, 1, 2, 5, 6])
+    np.testing.assert_array_equal(lines["trial above"][:, 0], [3, 4])
+    assert (lines["trial above"][:, 1] == axes.get_ylim()[1]).all()
+    assert axes.get_ylim()[1] < 0.68
+
+
+@pytest.mark.parametrize("losses", [[0.6], [np.inf], [np.inf, 0.6], [0.6, 0.6, np.inf]])
+def test_few_or_diverged_trials_still_draw(losses: list[float]) -> None:
+    figure = plots.optimisation_history(np.array(losses), "mlp", STRICT, SOURCE)
+    figure.canvas.draw()
 
 
 def test_a_reliability_point_is_mean_probability_and_rate_of_its_bin() -> None:
