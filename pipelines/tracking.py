@@ -186,16 +186,11 @@ def log_parameters(parameters: Mapping[str, Any]) -> None:
     mlflow.log_params({key: _text(value) for key, value in parameters.items()})
 
 
-def describe_run(table: pd.DataFrame, corner: str = "model") -> None:
-    """Show a table on the current run's page, numbers with four decimals.
-
-    Args:
-        table: One row per model, or whatever `corner` says.
-        corner: Heading of the column of row names.
-    """
+def describe_run(table: pd.DataFrame) -> None:
+    """Show a table with one row per model on the current run's page."""
     import mlflow
 
-    rows = [[corner, *table.columns], ["---", *["---:"] * len(table.columns)]]
+    rows = [["model", *table.columns], ["---", *["---:"] * len(table.columns)]]
     rows += [[str(name), *map(_cell, row)] for name, row in table.iterrows()]
     mlflow.set_tag("mlflow.note.content", "\n".join(f"| {' | '.join(row)} |" for row in rows))
 
