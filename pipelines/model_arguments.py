@@ -1,13 +1,14 @@
 """What commands that train models share: their names, and whether a dataset can be learned from."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 from data.dataset import Manifest
 from data.validation import Fault, InputError
 
-ModelName = Literal["logistic", "forest", "mlp", "xgboost", "lightgbm", "gnn"]
-ALL_MODELS: tuple[ModelName, ...] = ("logistic", "forest", "mlp", "xgboost", "lightgbm", "gnn")
+ModelName = Literal["logistic", "forest", "mlp", "xgboost", "lightgbm", "gnn", "gnn-paper"]
+DEFAULT_MODELS: tuple[ModelName, ...] = ("logistic", "forest", "mlp", "xgboost", "lightgbm", "gnn")
+"""Models trained where none are named: our own, not the reference that they are compared with."""
 
 
 def model_faults(models: Sequence[str]) -> list[Fault]:
@@ -15,7 +16,7 @@ def model_faults(models: Sequence[str]) -> list[Fault]:
     faults = []
     if not models:
         message = "no model is named"
-        faults.append(Fault("--models", message, f"Choose from {', '.join(ALL_MODELS)}"))
+        faults.append(Fault("--models", message, f"Choose from {', '.join(get_args(ModelName))}"))
     if len(set(models)) < len(models):
         faults.append(Fault("--models", "a model is named twice", "Name each model once"))
     return faults

@@ -25,7 +25,7 @@ from pipelines.command import run_command
 from pipelines.exclusive import exclusive
 from pipelines.home import Home
 from pipelines.hyperparameter_file import write_hyperparameters
-from pipelines.model_arguments import ALL_MODELS, ModelName, model_faults, require_both_classes
+from pipelines.model_arguments import DEFAULT_MODELS, ModelName, model_faults, require_both_classes
 from pipelines.progress import ProgressReporter, progress_display
 from pipelines.search import open_storage
 from pipelines.source_arguments import SourceArguments, SourceName, described
@@ -48,7 +48,7 @@ class Arguments:
     protocol: tyro.conf.EnumChoicesFromValues[Protocol] = Protocol.STRICT
     """strict: only what was known when the order was placed. paper: all columns of the release,
     those computed from outcomes included."""
-    models: tuple[ModelName, ...] = ALL_MODELS
+    models: tuple[ModelName, ...] = DEFAULT_MODELS
     """Models to tune."""
     trials: int = 30
     """Configurations tried for each model, its defaults among them."""

@@ -45,7 +45,8 @@ def mini_batches(
         edge_label_time=target_time,
         transform=_Completion.of(graph),
         batch_sampler=_Lists(batches),
-        **options,
+        # Else the loader takes a number from the global generator for each pass.
+        **{"generator": torch.Generator(), **options},
     )
 
 

@@ -121,7 +121,9 @@ def test_labels_that_may_not_be_known_change_no_bit(whole):
 
 def test_workers_load_the_same_batches_to_the_last_bit(whole):
     batches = shuffled_batches(len(whole.graph.position), 200, np.random.default_rng(2))
+    state = torch.random.get_rng_state()
     alone, helped = (list(whole.load(batches, num_workers=number)) for number in (0, 2))
+    assert torch.equal(state, torch.random.get_rng_state())
     assert len(alone) == len(helped) > 2
     for first, second in zip(alone, helped, strict=True):
         assert_same(first, second)
