@@ -34,7 +34,7 @@ def mini_batches(
         sampler: Sampler of that graph.
         batches: Numbers of the targets of each batch, each int64 `(batch_size,)`.
         target_time: Time of each target, int64 `(num_targets,)`, where messages have times.
-        options: Of torch's `DataLoader`, such as `num_workers`.
+        options: Of torch's `DataLoader`, such as `num_workers`; none that concerns batches.
     """
     purchases = graph[PURCHASES]
     return LinkLoader(
@@ -45,8 +45,8 @@ def mini_batches(
         edge_label_time=target_time,
         transform=_Completion.of(graph),
         batch_sampler=_Lists(batches),
-        # Else the loader takes a number from the global generator for each pass.
-        **{"generator": torch.Generator(), **options},
+        generator=_OwnGenerator(),
+        **options,
     )
 
 
@@ -59,6 +59,16 @@ def shuffled_batches(number: int, size: int, generator: np.random.Generator) -> 
         generator: Shuffles them.
     """
     return np.split(generator.permutation(number), np.arange(size, number, size))
+
+
+class _OwnGenerator(torch.Generator):
+    """Gives the loader the number that each pass takes, else from the global generator.
+
+    A worker that is not forked gets a new one: torch's own cannot be sent to it.
+    """
+
+    def __reduce__(self) -> Any:
+        return type(self), ()
 
 
 @dataclass(frozen=True)

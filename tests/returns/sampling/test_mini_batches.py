@@ -1,5 +1,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ class Whole:
         return cls(builder.build(dataset, snapshot, np.arange(len(events))), time)
 
     def load(
-        self, batches: Sequence[np.ndarray], fan_out: tuple[int, ...] = (3, 2), **options: int
+        self, batches: Sequence[np.ndarray], fan_out: tuple[int, ...] = (3, 2), **options: Any
     ) -> Iterator[HeteroData]:
         sampler = NeighbourSampler(self.graph, fan_out, message_time=self.time, seed=3)
         yield from mini_batches(self.graph, sampler, batches, self.time, **options)
@@ -126,6 +127,15 @@ def test_workers_load_the_same_batches_to_the_last_bit(whole):
     assert torch.equal(state, torch.random.get_rng_state())
     assert len(alone) == len(helped) > 2
     for first, second in zip(alone, helped, strict=True):
+        assert_same(first, second)
+
+
+@pytest.mark.slow
+def test_workers_need_not_be_forked(undated):
+    whole = Whole.of(undated)
+    batches = shuffled_batches(len(whole.graph.position), 500, np.random.default_rng(2))
+    spawned = whole.load(batches, num_workers=2, multiprocessing_context="spawn")
+    for first, second in zip(whole.load(batches), spawned, strict=True):
         assert_same(first, second)
 
 
