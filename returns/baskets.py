@@ -1,11 +1,13 @@
 """What the rest of the basket says of an order line, all of it known when the order is placed."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pyarrow as pa
 
 from data.dataset import Dataset
-from data.schema import Role, columns_with_role, role_of
-from returns.columns import level_codes, take_or
+from data.schema import Role, columns_with_role
+from returns.columns import level_codes, quantity, quantity_names, take_or
 
 
 def basket_features(dataset: Dataset, events: np.ndarray) -> dict[str, np.ndarray]:
@@ -27,8 +29,8 @@ def basket_features(dataset: Dataset, events: np.ndarray) -> dict[str, np.ndarra
     _, basket = np.unique(selected["basket"].to_numpy(), return_inverse=True)
     lines = np.bincount(basket)[basket].astype(np.float32)
     features = {"basket_lines": lines}
-    for name in _numeric_order_columns(selected.schema):
-        values = np.asarray(selected[name].to_numpy(zero_copy_only=False), dtype=np.float64)
+    for name in quantity_names(selected.schema):
+        values = quantity(selected[name])
         total = np.bincount(basket, weights=np.nan_to_num(values))[basket]
         features[f"basket_total_{name}"] = total.astype(np.float32)
         features[f"basket_rank_{name}"] = _share_below(basket, values, lines)
@@ -40,13 +42,24 @@ def basket_features(dataset: Dataset, events: np.ndarray) -> dict[str, np.ndarra
     return features
 
 
-def _numeric_order_columns(schema: pa.Schema) -> list[str]:
-    return [
-        field.name
-        for field in schema
-        if role_of(field) is Role.ORDER
-        and (pa.types.is_integer(field.type) or pa.types.is_floating(field.type))
-    ]
+def others_mean(basket: np.ndarray, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Mean of a feature over the other lines of each line's basket.
+
+    Args:
+        basket: Basket of each selected event, int64 `(num_selected,)`.
+        values: Features by name, float32 `(num_selected,)`, without NaN.
+
+    Returns:
+        `basket_others_{name}`, float32 `(num_selected,)`, NaN for a line alone in its basket.
+    """
+    _, basket = np.unique(basket, return_inverse=True)
+    others = np.bincount(basket)[basket] - 1.0
+    others[others == 0] = np.nan
+    features = {}
+    for name, value in values.items():
+        total = np.bincount(basket, weights=value)[basket]
+        features[f"basket_others_{name}"] = ((total - value) / others).astype(np.float32)
+    return features
 
 
 def _share_below(basket: np.ndarray, values: np.ndarray, lines: np.ndarray) -> np.ndarray:

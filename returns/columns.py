@@ -93,6 +93,21 @@ def attribute_names(schema: pa.Schema, protocol: Protocol) -> list[str]:
     return names
 
 
+def quantity_names(schema: pa.Schema) -> list[str]:
+    """Names of the numeric columns of an order line, such as its price."""
+    return [
+        name
+        for name in columns_with_role(schema, [Role.ORDER])
+        if pa.types.is_integer(schema.field(name).type)
+        or pa.types.is_floating(schema.field(name).type)
+    ]
+
+
+def quantity(column: pa.ChunkedArray) -> np.ndarray:
+    """A numeric column as float64, NaN for null."""
+    return np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
 def level_codes(column: pa.ChunkedArray) -> np.ndarray:
     """Code of each value, numbered by first appearance; -1 for null; int64 `(num_rows,)`."""
     encoded = column.combine_chunks().dictionary_encode()

@@ -10,12 +10,19 @@ from collections.abc import Mapping
 import numpy as np
 
 from returns.knowledge import NUM_FOLDS, fold_of
+from returns.timeline import Timeline
 
 PRIOR_RATE = 0.5
 """Return rate of a key without labels. A constant, so that no label reaches another key."""
 
 PRIOR_STRENGTH = 5.0
 """How many labelled events the prior weighs as much as."""
+
+RECENT = (3, 15)
+"""Numbers of a key's latest labels that make a recent return rate."""
+
+RECENT_OF_ALL = (200, 2000)
+"""Numbers of the latest labels of all orders that make the recent base rate."""
 
 
 def dated_history(
@@ -45,26 +52,54 @@ def dated_history(
     """
     labelled = known & (returned >= 0)
     features: dict[str, np.ndarray] = {}
-    first_day = int(day.min(initial=0)) - label_delay_days - 1
-    span = int(day.max(initial=0)) - first_day + 1
-    offset = day - first_day
     for name, key in keys.items():
-        code = key * span + offset
-        order = np.argsort(code, kind="stable")
-        sorted_code = code[order]
-        totals = _leading_sums(
-            np.stack([labelled[order], labelled[order] & (returned[order] == 1)], axis=1)
-        )
-        start = np.searchsorted(sorted_code, key[targets] * span)
-        before = np.searchsorted(sorted_code, code[targets])
-        before_labels = np.searchsorted(sorted_code, code[targets] - label_delay_days)
-        labels = totals[before_labels] - totals[start]
-        present = key[targets] >= 0
-        orders = np.where(present, before - start, 0)
-        last = day[order[np.maximum(before - 1, 0)]]
-        features |= _describe(name, orders, np.where(present[:, None], labels, 0))
-        since = np.where(orders > 0, day[targets] - last, np.nan)
+        orders = Timeline.of(key, day, targets)
+        labels = Timeline.of(key, day, targets, labelled, label_delay_days)
+        totals = np.stack([labels.count, labels.total(returned == 1)], axis=1)
+        features |= _describe(name, orders.count, totals)
+        since = day[targets] - orders.last(day)
         features[f"{name}_days_since_last"] = since.astype(np.float32)
+    return features
+
+
+def recent_history(
+    keys: Mapping[str, np.ndarray],
+    day: np.ndarray,
+    returned: np.ndarray,
+    known: np.ndarray,
+    targets: np.ndarray,
+    label_delay_days: int = 0,
+) -> dict[str, np.ndarray]:
+    """What happened lately to each key, and to all orders, strictly before each target's day.
+
+    Return rates drift, with seasons and with a customer's luck: the latest labels say more of the
+    next order than old ones.
+
+    Args:
+        keys: As in `dated_history`.
+        day: As in `dated_history`.
+        returned: As in `dated_history`.
+        known: As in `dated_history`.
+        targets: As in `dated_history`.
+        label_delay_days: As in `dated_history`.
+
+    Returns:
+        Per key `{key}_last_{n}_return_rate` of its latest `RECENT` labels, smoothed, and
+        `{key}_days_since_first` (NaN without an earlier order); `all_last_{n}_return_rate` of the
+        latest `RECENT_OF_ALL` labels; float32 `(num_targets,)`.
+    """
+    labelled = known & (returned >= 0)
+    features: dict[str, np.ndarray] = {}
+    everything = {"all": np.zeros(len(day), dtype=np.int64)}
+    for name, key in {**keys, **everything}.items():
+        labels = Timeline.of(key, day, targets, labelled, label_delay_days)
+        for most in RECENT_OF_ALL if name == "all" else RECENT:
+            number = np.minimum(labels.count, most)
+            rate = (labels.total(returned == 1, most) + 2 * PRIOR_RATE) / (number + 2)
+            features[f"{name}_last_{most}_return_rate"] = rate.astype(np.float32)
+        if name != "all":
+            since = day[targets] - Timeline.of(key, day, targets).first(day)
+            features[f"{name}_days_since_first"] = since.astype(np.float32)
     return features
 
 
@@ -111,13 +146,6 @@ def undated_history(
             totals = (totals - labels[row, fold[targets]]) * (num_folds / (num_folds - 1))
         features |= _describe(name, None, np.where(known_target[:, None], totals, 0))
     return features
-
-
-def _leading_sums(values: np.ndarray) -> np.ndarray:
-    """Sums of the rows before each position, int64 `(num_rows + 1, num_columns)`."""
-    sums = np.zeros((len(values) + 1, values.shape[1]), dtype=np.int64)
-    np.cumsum(values, axis=0, dtype=np.int64, out=sums[1:])
-    return sums
 
 
 def _describe(name: str, orders: np.ndarray | None, labels: np.ndarray) -> dict[str, np.ndarray]:

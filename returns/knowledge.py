@@ -53,8 +53,28 @@ def days(dates: pa.ChunkedArray) -> np.ndarray:
     return np.asarray(dates.cast(pa.int32()).to_numpy(), dtype=np.int64)
 
 
+LEARNING = "train and validation"
+"""Both parts together: what a model learns from once validation has chosen all there is to."""
+
+PARTS = {"train": ("train",), "validation": ("validation",), "test": ("test",)} | {
+    LEARNING: ("train", "validation")
+}
+"""Splits of the dataset that make up a set of events."""
+
+INFORMED_BY = {
+    "train": ("train",),
+    "validation": ("train",),
+    "test": ("train", "validation"),
+    LEARNING: ("train", "validation"),
+}
+"""Splits whose labels may inform a set of events."""
+
+SELF_INFORMED = ("train", LEARNING)
+"""Sets of events that learn from each other, by date or by fold."""
+
+
 def known_labels(dataset: Dataset, split: str) -> np.ndarray:
-    """Events whose label may inform events of a split, shape `(num_events,)`.
+    """Events whose label may inform events of a set, bool `(num_events,)`.
 
     Who is scored decides: training events learn from each other (by date or by fold), validation
     events from training events, test events from both. Within the mask, `returns.history` and
@@ -62,11 +82,10 @@ def known_labels(dataset: Dataset, split: str) -> np.ndarray:
 
     Args:
         dataset: All events.
-        split: Split of the events to be scored.
+        split: One of `PARTS`.
     """
-    sources = {"train": ("train",), "validation": ("train",), "test": ("train", "validation")}
     labelled = pc.is_valid(dataset.events["returned"]).to_numpy()
-    return np.asarray(dataset.split_mask(*sources[split]) & labelled)
+    return np.asarray(dataset.split_mask(*INFORMED_BY[split]) & labelled)
 
 
 def fold_of(customer: np.ndarray, variant: np.ndarray) -> np.ndarray:

@@ -8,13 +8,15 @@ import numpy as np
 from torch_geometric.data import HeteroData
 
 from data.dataset import Dataset
-from returns.baskets import basket_features
-from returns.columns import attribute_codes, event_columns
+from returns.baskets import basket_features, others_mean
+from returns.columns import event_columns
+from returns.comparisons import levels_as_numbers, number_against_past, relative_values
 from returns.event_set import EventSet, FeatureMatrix
 from returns.features import FeatureEncoder, calendar_features, with_numeric
 from returns.graph import GraphBuilder
-from returns.history import dated_history, undated_history
-from returns.knowledge import EventArrays, known_labels
+from returns.history import dated_history, recent_history, undated_history
+from returns.history_keys import HistoryKeys, quantity_values
+from returns.knowledge import PARTS, SELF_INFORMED, EventArrays, days, known_labels
 from returns.missing_rows import MissingRowWeights
 from returns.protocol import Protocol
 from returns.snapshots import snapshots
@@ -28,6 +30,7 @@ class Preparation:
         protocol: Strict or paper.
         label_delay_days: Days after the order until its label is known (dated data).
         encoder: Encoder of the event columns.
+        keys: Keys of the history.
         graphs: Builder of the graphs.
         weights: Weights of events whose missing rows leak; empty under `paper`.
     """
@@ -35,6 +38,7 @@ class Preparation:
     protocol: Protocol
     label_delay_days: int
     encoder: FeatureEncoder
+    keys: HistoryKeys
     graphs: GraphBuilder
     weights: MissingRowWeights
 
@@ -61,6 +65,7 @@ class Preparation:
             protocol=protocol,
             label_delay_days=label_delay_days,
             encoder=FeatureEncoder.fit(event_columns(dataset, protocol, train)),
+            keys=HistoryKeys.fit(dataset, protocol, train),
             graphs=GraphBuilder.fit(dataset, protocol, train, last_day),
             weights=MissingRowWeights.fit(dataset, train, labels)
             if leaking
@@ -72,12 +77,12 @@ class Preparation:
 
         Args:
             dataset: All events and node rows.
-            split: `train`, `validation` or `test`; labels of the split itself reach neither
+            split: One of `returns.knowledge.PARTS`; labels of the split itself reach neither
                 features nor messages, but for strictly earlier or other-fold events in training.
                 Of the first two, which are learned from, only labelled events.
         """
         returned = EventArrays.of(dataset).returned
-        wanted = dataset.split_mask(split) & ((returned >= 0) | (split == "test"))
+        wanted = dataset.split_mask(*PARTS[split]) & ((returned >= 0) | (split == "test"))
         events = np.flatnonzero(wanted)
         labels = returned[events]
         return EventSet(
@@ -93,6 +98,7 @@ class Preparation:
             "protocol": self.protocol.value,
             "label_delay_days": self.label_delay_days,
             "encoder": self.encoder.to_json(),
+            "keys": self.keys.to_json(),
             "graphs": self.graphs.to_json(),
             "weights": {"returned": self.weights.returned, "kept": self.weights.kept},
         }
@@ -104,37 +110,52 @@ class Preparation:
             protocol=Protocol(content["protocol"]),
             label_delay_days=content["label_delay_days"],
             encoder=FeatureEncoder.from_json(content["encoder"]),
+            keys=HistoryKeys.from_json(content["keys"]),
             graphs=GraphBuilder.from_json(content["graphs"]),
             weights=MissingRowWeights(**content["weights"]),
         )
 
     def _features(self, dataset: Dataset, split: str, events: np.ndarray) -> FeatureMatrix:
         features = self.encoder.transform(event_columns(dataset, self.protocol, events))
-        arrays = EventArrays.of(dataset)
         features = with_numeric(features, basket_features(dataset, events))
-        if arrays.day is None and self.protocol is Protocol.PAPER:
+        if dataset.is_dated:
+            return with_numeric(features, self._dated_features(dataset, split, events))
+        if self.protocol is Protocol.PAPER:
             return features
-        keys = {
-            "customer": arrays.customer,
-            "variant": arrays.variant,
-            **attribute_codes(dataset, self.protocol),
-        }
-        known = known_labels(dataset, split)
-        if arrays.day is None:
-            history = undated_history(
-                keys,
-                arrays.customer,
-                arrays.variant,
-                arrays.returned,
-                known,
-                events,
-                cross_fit=split == "train",
-            )
-            return with_numeric(features, history)
-        history = dated_history(
-            keys, arrays.day, arrays.returned, known, events, self.label_delay_days
+        arrays = EventArrays.of(dataset)
+        history = undated_history(
+            self.keys.single(dataset, self.protocol),
+            arrays.customer,
+            arrays.variant,
+            arrays.returned,
+            known_labels(dataset, split),
+            events,
+            cross_fit=split in SELF_INFORMED,
         )
-        return with_numeric(features, calendar_features(arrays.day[events]) | history)
+        return with_numeric(features, history)
+
+    def _dated_features(
+        self, dataset: Dataset, split: str, events: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """What strictly earlier orders say of each order."""
+        arrays = EventArrays.of(dataset)
+        day = days(dataset.events["time"])
+        labels = (arrays.returned, known_labels(dataset, split), events, self.label_delay_days)
+        single = self.keys.single(dataset, self.protocol)
+        keys = single | self.keys.crossed(dataset, single)
+        on_variant = {name: single[name] for name in self.keys.variant_attributes}
+        parties = {name: single[name] for name in ("customer", "variant")} | on_variant
+        history = dated_history(keys, day, *labels)
+        features = calendar_features(day[events]) | history
+        features |= recent_history(parties, day, *labels)
+        features |= relative_values(quantity_values(dataset), parties, day, events)
+        numbers = levels_as_numbers(dataset, self.keys.numbered)
+        features |= number_against_past(numbers, arrays.customer, day, *labels)
+        if "basket" in dataset.events.column_names:
+            basket = dataset.events["basket"].to_numpy()[events]
+            rates = (f"{name}_earlier_return_rate" for name in ("variant", *on_variant))
+            features |= others_mean(basket, {rate: history[rate] for rate in rates})
+        return features
 
     def _graphs(self, dataset: Dataset, split: str, events: np.ndarray) -> Sequence[HeteroData]:
         return [

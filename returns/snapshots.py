@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data.dataset import Dataset
-from returns.knowledge import EventArrays, fold_of, known_labels
+from returns.knowledge import SELF_INFORMED, EventArrays, fold_of, known_labels
 from returns.protocol import Protocol
 
 
@@ -44,7 +44,7 @@ def snapshots(
     Args:
         dataset: All events.
         protocol: Strict or paper.
-        split: `train`, `validation` or `test`.
+        split: One of `returns.knowledge.PARTS`.
         targets: Events of that split to score, int64 `(num_targets,)`, ascending.
         label_delay_days: Days after the order until its label is known (dated data).
     """
@@ -56,7 +56,7 @@ def snapshots(
     known = known_labels(dataset, split)
     if events.day is not None:
         return _by_month(targets, known, events.day, label_delay_days, split)
-    if split != "train":
+    if split not in SELF_INFORMED:
         return [Snapshot(targets, np.flatnonzero(known), labelled=True, day=0)]
     fold = fold_of(events.customer, events.variant)
     return [
@@ -80,7 +80,7 @@ def _by_month(
     if not len(targets):
         return [Snapshot(targets, targets, labelled=True, day=0)]
     block = day[targets].astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
-    if split != "train":
+    if split not in SELF_INFORMED:
         block = np.zeros(len(targets), dtype=np.int64)
     cut = []
     for number in np.unique(block):

@@ -124,6 +124,10 @@ def make_dated_tables(seed: int = 0, number: int = 1500, num_days: int = 150) ->
         pa.array((day + 3).astype("datetime64[D]"), mask=columns["returned"] == 0),
     ]
     customers, variants = _node_tables(rng, keep=1.0)
+    sizes = rng.choice(["36", "38", "40+", "m", None], NUM_VARIANTS).tolist()
+    variants = variants.append_column(
+        column("size", pa.string(), Role.ATTRIBUTE, "size"), pa.array(sizes)
+    )
     return SourceTables(
         events=pa.table(arrays, schema=pa.schema(fields)), customers=customers, variants=variants
     )

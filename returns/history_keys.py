@@ -1,0 +1,156 @@
+"""By which keys an order's past is looked up: customer, variant, attributes, and their pairs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+
+from data.dataset import Dataset
+from data.schema import Role, columns_with_role
+from returns.columns import attribute_codes, quantity, quantity_names
+from returns.comparisons import share_of_numbers
+from returns.knowledge import EventArrays
+from returns.protocol import Protocol
+
+BANDS = 10
+"""Bands that a numeric order column, such as the price, is cut into; about as many events each."""
+
+MOST_PAIRS = 8
+"""Pairs of a variant's attributes that become keys."""
+
+FEWEST_NUMBERS = 0.2
+"""Share of numbers among the levels of an attribute, such as the size, that are read as such."""
+
+
+@dataclass(frozen=True)
+class HistoryKeys:
+    """The keys of a source; chosen on the training events, so that every split has the same.
+
+    Attributes:
+        variant_attributes: Attributes of the variant (item, size, brand, ...).
+        quantities: Numeric order columns.
+        band_edges: Inner edges of the bands of each quantity, ascending.
+        pairs: Pairs of variant attributes, none of which tells the other.
+        numbered: Text attributes of the variant with enough numbers among their levels.
+    """
+
+    variant_attributes: tuple[str, ...]
+    quantities: tuple[str, ...]
+    band_edges: Mapping[str, tuple[float, ...]]
+    pairs: tuple[tuple[str, str], ...]
+    numbered: tuple[str, ...]
+
+    @classmethod
+    def fit(cls, dataset: Dataset, protocol: Protocol, train: np.ndarray) -> Self:
+        """Choose the keys.
+
+        Args:
+            dataset: All events and node rows.
+            protocol: Which columns are admitted.
+            train: Training events, int64 `(num_train,)`.
+        """
+        codes = {name: code[train] for name, code in attribute_codes(dataset, protocol).items()}
+        schema = dataset.variants.schema
+        of_variant = tuple(name for name in columns_with_role(schema, [Role.ATTRIBUTE]))
+        pairs = [
+            pair for pair in combinations(of_variant, 2) if _is_crossed(*(codes[n] for n in pair))
+        ]
+        rows = np.unique(dataset.events["variant_row"].take(pa.array(train)).drop_null().to_numpy())
+        texts = [name for name in of_variant if pa.types.is_string(schema.field(name).type)]
+        quantities = quantity_values(dataset)
+        return cls(
+            variant_attributes=of_variant,
+            quantities=tuple(quantities),
+            band_edges={name: _edges(values[train]) for name, values in quantities.items()},
+            pairs=tuple(pairs[:MOST_PAIRS]),
+            numbered=tuple(
+                name
+                for name in texts
+                if share_of_numbers(dataset.variants[name].take(pa.array(rows))) >= FEWEST_NUMBERS
+            ),
+        )
+
+    def single(self, dataset: Dataset, protocol: Protocol) -> dict[str, np.ndarray]:
+        """Customer, variant and attributes.
+
+        Returns:
+            Code of each event per key, int64 `(num_events,)`, -1 unknown.
+        """
+        arrays = EventArrays.of(dataset)
+        return {
+            "customer": arrays.customer,
+            "variant": arrays.variant,
+            **attribute_codes(dataset, protocol),
+        }
+
+    def crossed(self, dataset: Dataset, single: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Bands, pairs of variant attributes, and the customer with each of them.
+
+        Args:
+            dataset: All events and node rows.
+            single: What `single` gave.
+
+        Returns:
+            Code of each event per key, named `{one}_x_{other}`, int64 `(num_events,)`, -1 unknown.
+        """
+        bands = {
+            f"{name}_band": np.where(np.isnan(values), -1, np.searchsorted(edges, values))
+            for (name, edges), values in zip(
+                self.band_edges.items(), quantity_values(dataset).values(), strict=True
+            )
+        }
+        parts = {**single, **bands}
+        others = [*self.variant_attributes, *bands]
+        pairs = [*self.pairs, *(("customer", name) for name in others)]
+        return bands | {f"{one}_x_{other}": _pair(parts[one], parts[other]) for one, other in pairs}
+
+    def to_json(self) -> dict[str, Any]:
+        """The keys as JSON values."""
+        return {
+            "variant_attributes": list(self.variant_attributes),
+            "quantities": list(self.quantities),
+            "band_edges": {name: list(edges) for name, edges in self.band_edges.items()},
+            "pairs": [list(pair) for pair in self.pairs],
+            "numbered": list(self.numbered),
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """The keys that `to_json` wrote."""
+        return cls(
+            variant_attributes=tuple(content["variant_attributes"]),
+            quantities=tuple(content["quantities"]),
+            band_edges={name: tuple(edges) for name, edges in content["band_edges"].items()},
+            pairs=tuple((one, other) for one, other in content["pairs"]),
+            numbered=tuple(content["numbered"]),
+        )
+
+
+def quantity_values(dataset: Dataset) -> dict[str, np.ndarray]:
+    """Numeric order columns of every event, float64 `(num_events,)`, NaN unknown."""
+    events = dataset.events
+    return {name: quantity(events[name]) for name in quantity_names(events.schema)}
+
+
+def _edges(values: np.ndarray) -> tuple[float, ...]:
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return ()
+    return tuple(np.unique(np.quantile(known, np.linspace(0, 1, BANDS + 1)[1:-1])).tolist())
+
+
+def _pair(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Code of a pair, -1 where either is unknown."""
+    width = int(other.max(initial=0)) + 1
+    return np.where((one >= 0) & (other >= 0), one * width + other, -1)
+
+
+def _is_crossed(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether neither level tells the other: their pair is finer than both."""
+    pair = _pair(one, other)
+    known = pair >= 0
+    distinct = len(np.unique(pair[known]))
+    return distinct > max(len(np.unique(part[known])) for part in (one, other))
