@@ -17,7 +17,7 @@ from returns.calibration import Calibration
 from returns.columns import event_columns
 from returns.evaluation import Report, evaluate
 from returns.event_set import EventSet
-from returns.knowledge import EventArrays, known_labels
+from returns.knowledge import LEARNING, EventArrays, known_labels
 from returns.memory import Memory, split_tables
 from returns.models.registry import create
 from returns.predictor import ReturnPredictor
@@ -40,7 +40,7 @@ class Outcome:
         resolved: Report on the test events whose customer and variant rows are both there; None
             where every event's are.
         probability: Of each test event, float64 `(num_test,)`.
-        fitting: Time and memory of fitting.
+        fitting: Time and memory of fitting, refitting included.
         scoring: Time and memory of scoring the test split.
     """
 
@@ -70,6 +70,7 @@ class Experiment:
         options: Mapping[str, Any],
         true_probability: np.ndarray | None,
         label_delay_days: int,
+        refit: bool,
         seed: int,
         reporter: ProgressReporter,
     ) -> None:
@@ -82,6 +83,8 @@ class Experiment:
             options: Options of the source.
             true_probability: Of every event, if the source is synthetic; for evaluation alone.
             label_delay_days: Days after the order until its label is known (dated data).
+            refit: Whether a model, once validation has chosen all there is to choose, learns anew
+                from training and validation events together before it is tested and kept.
             seed: Of the models and the bootstrap.
             reporter: Told of progress.
         """
@@ -102,6 +105,7 @@ class Experiment:
         reporter.progress("prepare", 2, 4)
         self.validation = self.preparation.event_set(dataset, "validation")
         reporter.progress("prepare", 3, 4)
+        self._learning = self.preparation.event_set(dataset, LEARNING) if refit else None
         self._memory = Memory.of(dataset, protocol)
         # The test split takes the road that new events take in production.
         new = self._memory.with_new(split_tables(dataset, ("test",), protocol))
@@ -126,8 +130,10 @@ class Experiment:
         model = create(name, self._seed, epochs, **hyperparameters)
         with measured() as fitting:
             model.fit(self.train, self.validation, reporter)
+            validation = model.predict_proba(self.validation)
+            if self._learning is not None:
+                model.refit(self._learning, reporter)
         reporter.stop(name)
-        validation = model.predict_proba(self.validation)
         calibration = Calibration.fit(self.validation.labels, validation, self.validation.weights)
         with measured() as scoring:
             probability = calibration.apply(model.predict_proba(self.test))

@@ -6,7 +6,9 @@ from typing import Literal, get_args
 from data.dataset import Manifest
 from data.validation import Fault, InputError
 
-ModelName = Literal["logistic", "forest", "mlp", "xgboost", "lightgbm", "gnn", "gnn-paper"]
+ModelName = Literal[
+    "logistic", "forest", "mlp", "xgboost", "lightgbm", "gnn", "stack", "sage", "gnn-paper"
+]
 DEFAULT_MODELS: tuple[ModelName, ...] = ("logistic", "forest", "mlp", "xgboost", "lightgbm", "gnn")
 """Models trained where none are named: our own, not the reference that they are compared with."""
 

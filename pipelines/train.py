@@ -62,6 +62,10 @@ class Arguments:
     hyperparameters: Path | None = None
     """JSON file {model: {name: value}}, such as `tune` writes; what it leaves out has each
     model's defaults."""
+    refit: bool | None = None
+    """Learn anew from training and validation events together once validation has chosen
+    everything, before testing (default: yes for dated sources, whose validation is the latest
+    past; no for others)."""
     label_delay_days: int = 0
     """Days after the order until its label is known (dated sources): labels younger than that
     inform no other order."""
@@ -94,6 +98,7 @@ def main(arguments: Arguments, console: Console) -> None:
                 manifest.options,
                 read_true_probability(folder),
                 arguments.label_delay_days,
+                dataset.is_dated if arguments.refit is None else arguments.refit,
                 arguments.seed,
                 reporter,
             )

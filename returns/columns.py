@@ -116,7 +116,7 @@ def level_codes(column: pa.ChunkedArray) -> np.ndarray:
     return np.asarray(pc.fill_null(encoded.indices, -1).to_numpy(), dtype=np.int64)
 
 
-def take_or(values: np.ndarray, rows: pa.ChunkedArray, missing: int) -> np.ndarray:
+def take_or(values: np.ndarray, rows: pa.ChunkedArray, missing: float) -> np.ndarray:
     """`values[rows]` with `missing` where the row is null."""
     index = pc.fill_null(rows, -1).to_numpy()
     return np.where(index >= 0, np.append(values, missing)[index], missing)

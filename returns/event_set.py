@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from torch_geometric.data import HeteroData
 
+from returns.neighbourhood import Neighbourhood
+
 
 @dataclass(frozen=True)
 class FeatureMatrix:
@@ -43,12 +45,15 @@ class EventSet:
         build_graphs: Builds the graphs that score these events; each event is a target of exactly
             one. Several, because the messages that may reach an event depend on when it was
             ordered, see `returns.graph`. Not kept: they are large, and most models need none.
+        build_neighbourhood: Finds the events that each event may hear, at most as many by each
+            relation as its argument says.
     """
 
     features: FeatureMatrix
     labels: np.ndarray
     weights: np.ndarray
     build_graphs: Callable[[], Sequence[HeteroData]]
+    build_neighbourhood: Callable[[int], Neighbourhood]
 
     def __len__(self) -> int:
         """Number of events."""

@@ -61,7 +61,9 @@ class FeatureEncoder:
             numeric[:, position] = _as_float(columns[name])
         categorical = np.empty((columns.num_rows, len(self.levels)), dtype=np.int32)
         for position, (name, levels) in enumerate(self.levels.items()):
-            code = pc.index_in(columns[name].cast(pa.string()), value_set=pa.array(levels))
+            code = pc.index_in(
+                columns[name].cast(pa.string()), value_set=pa.array(levels, pa.string())
+            )
             categorical[:, position] = pc.fill_null(code, -1).to_numpy()
         return FeatureMatrix(
             numeric=numeric,

@@ -12,6 +12,7 @@ from data.dataset import Dataset
 from data.schema import Role, columns_with_role
 from returns.columns import attribute_codes, quantity, quantity_names
 from returns.comparisons import share_of_numbers
+from returns.features import MOST_LEVELS
 from returns.knowledge import EventArrays
 from returns.protocol import Protocol
 
@@ -35,6 +36,8 @@ class HistoryKeys:
         band_edges: Inner edges of the bands of each quantity, ascending.
         pairs: Pairs of variant attributes, none of which tells the other.
         numbered: Text attributes of the variant with enough numbers among their levels.
+        relations: Keys whose events are heard one by one: customer, variant, and attributes of so
+            many levels that few events share one.
     """
 
     variant_attributes: tuple[str, ...]
@@ -42,6 +45,7 @@ class HistoryKeys:
     band_edges: Mapping[str, tuple[float, ...]]
     pairs: tuple[tuple[str, str], ...]
     numbered: tuple[str, ...]
+    relations: tuple[str, ...]
 
     @classmethod
     def fit(cls, dataset: Dataset, protocol: Protocol, train: np.ndarray) -> Self:
@@ -70,6 +74,11 @@ class HistoryKeys:
                 name
                 for name in texts
                 if share_of_numbers(dataset.variants[name].take(pa.array(rows))) >= FEWEST_NUMBERS
+            ),
+            relations=(
+                "customer",
+                "variant",
+                *(name for name, code in codes.items() if len(np.unique(code)) > MOST_LEVELS),
             ),
         )
 
@@ -115,6 +124,7 @@ class HistoryKeys:
             "band_edges": {name: list(edges) for name, edges in self.band_edges.items()},
             "pairs": [list(pair) for pair in self.pairs],
             "numbered": list(self.numbered),
+            "relations": list(self.relations),
         }
 
     @classmethod
@@ -126,6 +136,7 @@ class HistoryKeys:
             band_edges={name: tuple(edges) for name, edges in content["band_edges"].items()},
             pairs=tuple((one, other) for one, other in content["pairs"]),
             numbered=tuple(content["numbered"]),
+            relations=tuple(content["relations"]),
         )
 
 

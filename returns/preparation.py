@@ -18,6 +18,7 @@ from returns.history import dated_history, recent_history, undated_history
 from returns.history_keys import HistoryKeys, quantity_values
 from returns.knowledge import PARTS, SELF_INFORMED, EventArrays, days, known_labels
 from returns.missing_rows import MissingRowWeights
+from returns.neighbour_search import find_neighbours
 from returns.protocol import Protocol
 from returns.snapshots import snapshots
 
@@ -90,6 +91,9 @@ class Preparation:
             labels=labels,
             weights=self.weights.transform(dataset, events, labels),
             build_graphs=lambda: self._graphs(dataset, split, events),
+            build_neighbourhood=lambda fan_out: find_neighbours(
+                dataset, self.protocol, self.keys, split, events, fan_out, self.label_delay_days
+            ),
         )
 
     def to_json(self) -> dict[str, Any]:

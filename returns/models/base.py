@@ -31,6 +31,14 @@ class ReturnClassifier(Protocol):
             reporter: Told of progress, and of the metrics of each step or epoch.
         """
 
+    def refit(self, events: EventSet, reporter: Reporter) -> None:
+        """Learn anew from more events, for as long as `fit` found best; nothing chooses anything.
+
+        Args:
+            events: Labelled events, such as those of training and validation together.
+            reporter: Told of progress.
+        """
+
     def predict_proba(self, events: EventSet) -> np.ndarray:
         """Probability that each event is returned, float64 `(num_events,)`, uncalibrated."""
 

@@ -1,6 +1,7 @@
 """What gradient-boosted trees with native levels share, whichever library grows them."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -42,14 +43,18 @@ class RoundReports:
         chosen = np.geomspace(1, most_rounds, MOST_REPORTS).round().astype(int)
         self._chosen = frozenset(chosen.tolist())
 
-    def __call__(self, rounds_done: int, train_loss: float, validation_loss: float) -> None:
-        """Report a round if it is one of the chosen."""
+    def __call__(self, rounds_done: int, losses: Mapping[str, float]) -> None:
+        """Report a round if it is one of the chosen.
+
+        Args:
+            rounds_done: Rounds so far.
+            losses: Cross-entropy of `train` and `validation`; nothing where none is measured.
+        """
         if rounds_done in self._chosen:
             self._reporter.progress(self._name, rounds_done, self._most_rounds)
-            self._reporter.metrics(
-                {"train_cross_entropy": train_loss, "validation_cross_entropy": validation_loss},
-                step=rounds_done,
-            )
+            if losses:
+                named = {f"{part}_cross_entropy": loss for part, loss in losses.items()}
+                self._reporter.metrics(named, step=rounds_done)
 
 
 @dataclass(eq=False)
@@ -88,8 +93,20 @@ class BoostedTrees(Configured, ABC):
         require_learnable(train, validation)
         self._layout = FeatureLayout.of(train.features)
         reports = RoundReports(self.name, self.rounds, reporter)
-        self._booster = self._grow(train, validation, reports)
+        self._booster = self._grow(train, validation, self.rounds, reports)
         reporter.progress(self.name, self.rounds, self.rounds)
+
+    def refit(self, events: EventSet, reporter: Reporter) -> None:
+        """Grow as many trees anew as `fit` kept.
+
+        Args:
+            events: Labelled events.
+            reporter: Told of progress.
+        """
+        rounds = self._num_rounds()
+        self._layout = FeatureLayout.of(events.features)
+        self._booster = self._grow(events, None, rounds, RoundReports(self.name, rounds, reporter))
+        reporter.progress(self.name, rounds, rounds)
 
     def predict_proba(self, events: EventSet) -> np.ndarray:
         """Probability that each event is returned, float64 `(num_events,)`."""
@@ -119,8 +136,14 @@ class BoostedTrees(Configured, ABC):
         return model
 
     @abstractmethod
-    def _grow(self, train: EventSet, validation: EventSet, reports: RoundReports) -> Any:
-        """The library's booster, cut off after the best round."""
+    def _grow(
+        self, train: EventSet, validation: EventSet | None, rounds: int, reports: RoundReports
+    ) -> Any:
+        """The library's booster, cut off after the best round on validation, if there is one."""
+
+    @abstractmethod
+    def _num_rounds(self) -> int:
+        """Number of rounds of the booster."""
 
     @abstractmethod
     def _score(self, codes: np.ndarray) -> np.ndarray:

@@ -78,15 +78,27 @@ class Forest(Configured):
             ValueError: The training events are not of both classes, or labels are unknown.
         """
         require_learnable(train, validation)
-        self._layout = FeatureLayout.of(train.features)
-        self._rates = _level_rates(train, self.level_prior)
-        matrix = self._matrix(train.features)
+        self.refit(train, reporter)
+        probabilities = self.predict_proba(validation)
+        loss = cross_entropy(validation.labels, probabilities, validation.weights)
+        reporter.metrics({"validation_cross_entropy": loss}, step=self.num_trees)
+
+    def refit(self, events: EventSet, reporter: Reporter) -> None:
+        """Learn anew from more events.
+
+        Args:
+            events: Labelled events.
+            reporter: Told of progress.
+        """
+        self._layout = FeatureLayout.of(events.features)
+        self._rates = _level_rates(events, self.level_prior)
+        matrix = self._matrix(events.features)
         forest = RandomForestClassifier(
             n_estimators=0,
             max_depth=self.max_depth,
             min_samples_leaf=self.min_samples_leaf,
             max_features=self.column_share,
-            max_samples=min(self.events_per_tree, len(train)),
+            max_samples=min(self.events_per_tree, len(events)),
             n_jobs=-1,
             random_state=self.seed,
             warm_start=True,
@@ -94,11 +106,8 @@ class Forest(Configured):
         while forest.n_estimators < self.num_trees:
             reporter.progress(self.name, forest.n_estimators, self.num_trees)
             forest.n_estimators = min(forest.n_estimators + TREES_AT_ONCE, self.num_trees)
-            forest.fit(matrix, train.labels, sample_weight=train.weights)
+            forest.fit(matrix, events.labels, sample_weight=events.weights)
         self._take(TreeArrays.of([tree.tree_ for tree in forest.estimators_]))
-        probabilities = self.predict_proba(validation)
-        loss = cross_entropy(validation.labels, probabilities, validation.weights)
-        reporter.metrics({"validation_cross_entropy": loss}, step=self.num_trees)
         reporter.progress(self.name, self.num_trees, self.num_trees)
 
     def predict_proba(self, events: EventSet) -> np.ndarray:

@@ -1,202 +1,256 @@
-"""The graph neural network as a return classifier, trained full-batch."""
+"""The recommended return classifier: a graph network over events, trained in mini-batches."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
-from torch_geometric.data import HeteroData
+from scipy.special import expit
 
 from data.reporter import Reporter
+from returns import parallel
 from returns.dense import DenseEncoder
 from returns.event_set import EventSet
-from returns.features import MOST_LEVELS
-from returns.models.gnn_network import Architecture, ReturnNetwork, weighted_cross_entropy
-from returns.models.graph_batch import GraphBatch, make_batch
+from returns.metrics import cross_entropy
+from returns.models.gnn_batch import BatchMaker, NeighbourEncoder
+from returns.models.gnn_network import Architecture, EventNetwork
+from returns.models.gnn_training import Schedule, log_odds_of, train
 from returns.models.saving import (
-    hyperparameters_of,
+    Configured,
     read_configuration,
     require_learnable,
     write_configuration,
 )
+from returns.models.search_space import Choice, FloatRange, SearchSpace
+from returns.neighbourhood import Neighbourhood
 
 WEIGHTS = "gnn.safetensors"
 
-DEFAULT_STEPS = 150
-"""Optimiser steps where no number of epochs is given."""
+ENSEMBLED_EVENTS = 300_000
+"""Networks are averaged until they have seen so many events an epoch between them ..."""
+
+MOST_MEMBERS = 5
+"""... or until they are so many."""
 
 
-@dataclass
-class GNN:
-    """Heterogeneous GraphSAGE with an edge decoder; one optimiser step per graph.
+@dataclass(eq=False)
+class GNN(Configured):
+    """Attention over the earlier events of an order's customer, variant and rarer attributes.
 
     Attributes:
-        seed: Seed of weights, dropout and the order of graphs.
-        epochs: Passes over the training graphs; None: as many as make
-            `DEFAULT_STEPS` steps.
-        hidden: Width of node states.
-        decoder_hidden: Width of the decoder.
-        num_layers: Rounds of message passing.
-        dropout: Share of the decoder's states dropped in training.
+        seed: Of weights, dropout, and the order of batches; the global generator is not touched.
+        epochs: Passes over the training events; the best one's averaged weights are kept.
+        members: Networks whose log-odds are averaged; None: more the fewer events there are, see
+            `ENSEMBLED_EVENTS`. Few events leave much to the luck of a seed.
+        fan_out: Most neighbours of an event by one relation.
+        hidden: Width of states.
+        heads: Attention heads.
+        dropout: Share of states dropped in training.
+        input_dropout: Share of feature columns dropped in training.
         learning_rate: Peak of the one-cycle schedule.
         weight_decay: Decoupled weight decay.
-        patience: Share of the epochs without a better validation loss after which to stop.
+        batch_size: Events of a step.
     """
 
     name: ClassVar[str] = "gnn"
+    search_space: ClassVar[SearchSpace] = {
+        "fan_out": Choice((8, 16, 32)),
+        "hidden": Choice((16, 32, 64)),
+        "dropout": FloatRange(0.1, 0.6),
+        "input_dropout": FloatRange(0.0, 0.5),
+        "learning_rate": FloatRange(3e-4, 5e-3, log=True),
+        "weight_decay": FloatRange(1e-3, 0.5, log=True),
+    }
 
-    seed: int = 0
-    epochs: int | None = None
+    epochs: int = 5
+    members: int | None = None
+    fan_out: int = 16
     hidden: int = 32
-    decoder_hidden: int = 64
-    num_layers: int = 2
-    dropout: float = 0.3
-    learning_rate: float = 0.005
-    weight_decay: float = 1e-4
-    patience: float = 0.3
+    heads: int = 4
+    dropout: float = 0.4
+    input_dropout: float = 0.2
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.1
+    batch_size: int = 512
 
-    def __post_init__(self) -> None:
-        """Start unfitted."""
-        self._encoder = DenseEncoder()
-        self._levels: dict[str, dict[str, int]] = {}
-        self._network: ReturnNetwork | None = None
-
-    @property
-    def hyperparameters(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return hyperparameters_of(self)
+    _rows: DenseEncoder = field(init=False, repr=False)
+    _neighbours: NeighbourEncoder = field(init=False, repr=False)
+    _networks: list[EventNetwork] = field(init=False, repr=False)
+    _best_epochs: list[int] = field(init=False, repr=False)
 
     def fit(self, train: EventSet, validation: EventSet, reporter: Reporter) -> None:
-        """Learn from the training graphs; keep the weights of the best validation loss."""
-        self._encoder.fit(train.features, train.weights)
+        """Learn from `train`; `validation` chooses the epoch whose weights are kept.
+
+        Raises:
+            ValueError: The training events are not of both classes, or labels are unknown.
+        """
         require_learnable(train, validation)
-        graphs = train.build_graphs()
-        self._levels = _embedded_levels(graphs)
-        batches = self._batches(train, graphs)
-        del graphs
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            self._train(batches, self._batches(validation, validation.build_graphs()), reporter)
+        members = self._members(len(train))
+        heard = self._encode(train)
+        maker = BatchMaker(train, heard, self._rows, self._neighbours)
+        held_out = self._maker(validation)
+        self._networks, self._best_epochs = [], []
+        total = members * self.epochs
+        for member in range(members):
+            best = _Best()
+
+            def after_epoch(
+                epoch: int, loss: float, network: EventNetwork, member: int = member,
+                best: "_Best" = best,
+            ) -> None:  # fmt: skip
+                scores = expit(log_odds_of(network, held_out, len(validation)))
+                validation_loss = cross_entropy(validation.labels, scores, validation.weights)
+                best.consider(epoch, validation_loss, network)
+                done = member * self.epochs + epoch + 1
+                reporter.metrics(
+                    {"train_cross_entropy": loss, "validation_cross_entropy": validation_loss},
+                    step=done - 1,
+                )
+                reporter.progress(self.name, done, total)
+
+            network = self._train(member, maker, train, self.epochs, after_epoch)
+            network.load_state_dict(best.weights)
+            self._networks.append(network)
+            self._best_epochs.append(best.epoch + 1)
+
+    def refit(self, events: EventSet, reporter: Reporter) -> None:
+        """Learn anew, each network for as many epochs as `fit` found best.
+
+        Args:
+            events: Labelled events.
+            reporter: Told of progress.
+        """
+        heard = self._encode(events)
+        maker = BatchMaker(events, heard, self._rows, self._neighbours)
+        total, done = sum(self._best_epochs), 0
+        self._networks = []
+        for member, last_epoch in enumerate(self._best_epochs):
+
+            def after_epoch(
+                epoch: int, loss: float, network: EventNetwork, done: int = done
+            ) -> None:
+                reporter.progress(self.name, done + epoch + 1, total)
+
+            self._networks.append(self._train(member, maker, events, last_epoch, after_epoch))
+            done += last_epoch
 
     def predict_proba(self, events: EventSet) -> np.ndarray:
         """Probability that each event is returned, float64 `(num_events,)`, uncalibrated."""
-        probabilities = np.empty(len(events), dtype=np.float64)
-        network = self._fitted().eval()
-        with torch.inference_mode():
-            for batch in self._batches(events, events.build_graphs()):
-                probabilities[batch.position.numpy()] = network(batch).double().sigmoid().numpy()
-        return probabilities
+        maker = self._maker(events)
+        scores = [log_odds_of(network, maker, len(events)) for network in self._networks]
+        probability: np.ndarray = expit(np.mean(scores, axis=0))
+        return probability
 
     def save(self, folder: Path) -> None:
         """Write weights as safetensors, the rest as JSON."""
-        network = self._fitted()
-        save_file(network.state_dict(), folder / WEIGHTS)
+        weights = {
+            f"{number}.{name}": weight.contiguous().cpu()
+            for number, network in enumerate(self._networks)
+            for name, weight in network.state_dict().items()
+        }
+        save_file(weights, folder / WEIGHTS)
         fitted = {
-            "architecture": network.architecture.to_json(),
-            "encoder": self._encoder.to_json(),
-            "levels": self._levels,
+            "architecture": self._networks[0].architecture.to_json(),
+            "rows": self._rows.to_json(),
+            "neighbours": self._neighbours.to_json(),
+            "best_epochs": self._best_epochs,
         }
         write_configuration(folder, self, fitted)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read a model that `save` wrote; its probabilities are the same to the last bit."""
+        """Read a model that `save` wrote; its probabilities are the same to the last bit.
+
+        Raises:
+            ValueError: The folder holds another model.
+            RuntimeError: The weights do not fit the network.
+        """
         hyperparameters, fitted = read_configuration(folder, cls.name)
         model = cls(**hyperparameters)
-        model._encoder = DenseEncoder.from_json(fitted["encoder"])
-        model._levels = fitted["levels"]
-        model._network = ReturnNetwork(Architecture.from_json(fitted["architecture"]))
-        model._network.load_state_dict(load_file(folder / WEIGHTS))
+        model._rows = DenseEncoder.from_json(fitted["rows"])
+        model._neighbours = NeighbourEncoder.from_json(fitted["neighbours"])
+        model._best_epochs = fitted["best_epochs"]
+        weights = load_file(folder / WEIGHTS)
+        model._networks = []
+        for number in range(len(model._best_epochs)):
+            prefix = f"{number}."
+            # Copied into memory aligned as it was in training, which decides the last bit.
+            own = {
+                name.removeprefix(prefix): weight.clone()
+                for name, weight in weights.items()
+                if name.startswith(prefix)
+            }
+            with torch.device("meta"):  # draws no initial weights
+                network = EventNetwork(Architecture.from_json(fitted["architecture"]))
+            network.load_state_dict(own, assign=True)
+            model._networks.append(network)
         return model
 
-    def _fitted(self) -> ReturnNetwork:
-        if self._network is None:
-            raise ValueError("the model is not fitted")
-        return self._network
+    def _members(self, num_events: int) -> int:
+        if self.members is not None:
+            return self.members
+        return max(1, min(MOST_MEMBERS, math.ceil(ENSEMBLED_EVENTS / num_events)))
 
-    def _batches(self, events: EventSet, graphs: Sequence[HeteroData]) -> list[GraphBatch]:
-        dense = self._encoder.transform(events.features)
-        return [make_batch(graph, dense, events.weights, self._levels) for graph in graphs]
+    def _encode(self, events: EventSet) -> Neighbourhood:
+        """Fit the encoders on training events; their neighbourhood."""
+        heard = events.build_neighbourhood(self.fan_out)
+        self._rows = DenseEncoder().fit(events.features, events.weights)
+        self._neighbours = NeighbourEncoder.fit(heard, events.weights)
+        return heard
+
+    def _maker(self, events: EventSet) -> BatchMaker:
+        heard = events.build_neighbourhood(self.fan_out)
+        return BatchMaker(events, heard, self._rows, self._neighbours)
 
     def _train(
-        self, train: Sequence[GraphBatch], validation: Sequence[GraphBatch], reporter: Reporter
-    ) -> None:
-        network = self._network = ReturnNetwork(self._architecture(train[0]))
-        epochs = self.epochs or math.ceil(DEFAULT_STEPS / len(train))
-        optimizer = torch.optim.AdamW(
-            network.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay
-        )
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, self.learning_rate, total_steps=epochs * len(train)
-        )
-        best_loss, best_epoch, best_weights = math.inf, 0, _copy_of_weights(network)
-        for epoch in range(epochs):
-            losses = []
-            for number in torch.randperm(len(train)).tolist():
-                network.train()
-                optimizer.zero_grad()
-                batch = train[number]
-                loss = weighted_cross_entropy(network(batch), batch.labels, batch.weights)
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
-                schedule.step()
-                losses.append(loss.item())
-            validation_loss = _mean_loss(network, validation)
-            reporter.metrics(
-                {
-                    "train_cross_entropy": sum(losses) / len(losses),
-                    "validation_cross_entropy": validation_loss,
-                },
-                epoch,
-            )
-            reporter.progress("gnn", epoch + 1, epochs)
-            if validation_loss < best_loss:
-                best_loss, best_epoch = validation_loss, epoch
-                best_weights = _copy_of_weights(network)
-            elif epoch - best_epoch > self.patience * epochs:
-                break
-        network.load_state_dict(best_weights)
+        self,
+        member: int,
+        maker: BatchMaker,
+        events: EventSet,
+        last_epoch: int,
+        after_epoch: Callable[[int, float, EventNetwork], None],
+    ) -> EventNetwork:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(_seed(self.seed, member))
+            network = EventNetwork(self._architecture(maker))
+            # Ranks start from the same weights, then drop different states.
+            torch.manual_seed(_seed(self.seed, member, parallel.rank()))
+            schedule = Schedule(
+                self.epochs, last_epoch, self.learning_rate, self.weight_decay, self.batch_size,
+                _seed(self.seed, member),
+            )  # fmt: skip
+            return train(network, maker, events.labels, events.weights, schedule, after_epoch)
 
-    def _architecture(self, batch: GraphBatch) -> Architecture:
+    def _architecture(self, maker: BatchMaker) -> Architecture:
         return Architecture(
-            input_widths={kind: inputs.shape[1] for kind, inputs in batch.inputs.items()},
-            num_levels={kind: len(self._levels.get(kind, {})) for kind in batch.levels},
-            relations=tuple(batch.relations),
-            event_width=batch.events.shape[1],
-            has_baskets="basket" in batch.gathers,
+            row_width=self._rows.width,
+            neighbour_width=self._neighbours.width,
+            relations=maker.relations,
+            grouped=maker.is_grouped,
             hidden=self.hidden,
-            decoder_hidden=self.decoder_hidden,
-            num_layers=self.num_layers,
+            heads=self.heads,
             dropout=self.dropout,
+            input_dropout=self.input_dropout,
         )
 
 
-def _embedded_levels(graphs: Sequence[HeteroData]) -> dict[str, dict[str, int]]:
-    """Codes from 1 of the levels of virtual node types that have few enough of them."""
-    codes = {}
-    for kind in graphs[0].node_types:
-        if "level" in graphs[0][kind]:
-            levels = sorted({level for graph in graphs for level in graph[kind].level})
-            few = len(levels) <= MOST_LEVELS
-            codes[kind] = {level: 1 + i for i, level in enumerate(levels)} if few else {}
-    return codes
+class _Best:
+    """The epoch of least validation loss so far, and its weights."""
+
+    def __init__(self) -> None:
+        self.epoch, self.loss = 0, math.inf
+        self.weights: dict[str, torch.Tensor] = {}
+
+    def consider(self, epoch: int, loss: float, network: EventNetwork) -> None:
+        if loss < self.loss or not self.weights:
+            self.epoch, self.loss = epoch, loss
+            self.weights = {key: value.clone() for key, value in network.state_dict().items()}
 
 
-def _mean_loss(network: ReturnNetwork, batches: Sequence[GraphBatch]) -> float:
-    network.eval()
-    total = weight = 0.0
-    with torch.inference_mode():
-        for batch in batches:
-            loss = weighted_cross_entropy(network(batch), batch.labels, batch.weights)
-            total += loss.item() * batch.weights.sum().item()
-            weight += batch.weights.sum().item()
-    return total / weight
-
-
-def _copy_of_weights(network: ReturnNetwork) -> dict[str, Tensor]:
-    return {name: weight.clone() for name, weight in network.state_dict().items()}
+def _seed(*numbers: int) -> int:
+    """One seed of several numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])

@@ -1,7 +1,8 @@
-"""A heterogeneous GraphSAGE encoder with a perceptron that decodes customer-variant pairs.
+"""A graph network over events: an order line attends to the earlier events of its nodes.
 
-Encoder after McGowan et al. (arXiv 2302.14096) with mean instead of max aggregation, layer
-normalisation and virtual nodes; see Hamilton et al. (arXiv 1706.02216) for GraphSAGE.
+Each relation (customer, variant, item, ...) is one attention over the line's neighbours, which tell
+their labels and how they differ from the line; the lines of an order, or under `paper` all events
+of a customer, then hear each other (message passing over basket nodes).
 """
 
 from collections.abc import Mapping
@@ -10,9 +11,15 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.typing import EdgeType, NodeType
+from torch.nn import functional as F  # noqa: N812
 
-from returns.models.graph_batch import GraphBatch
+from returns.models.gnn_batch import Batch, Neighbours
+
+MOST_LOG_ODDS = 5.0
+"""Bound of the attention's logits; keeps one neighbour from silencing all others."""
+
+MOST_COUNTED = 4
+"""Group sizes up to this are told apart one by one."""
 
 
 @dataclass(frozen=True)
@@ -20,26 +27,24 @@ class Architecture:
     """All that fixes the shape of the network.
 
     Attributes:
-        input_widths: Width of the inputs of customers and variants.
-        num_levels: Embedded levels per virtual node type, 0 for one shared vector.
-        relations: Edge types that carry messages.
-        event_width: Width of the encoded event columns.
-        has_baskets: Whether targets have baskets.
-        hidden: Width of node states.
-        decoder_hidden: Width of the decoder.
-        num_layers: Rounds of message passing.
-        dropout: Share of the decoder's states dropped in training.
+        row_width: Width of the encoded feature columns.
+        neighbour_width: Width of a neighbour's features.
+        relations: Names of the relations.
+        grouped: Whether targets are decoded in groups.
+        hidden: Width of states.
+        heads: Attention heads; divides `hidden`.
+        dropout: Share of states dropped in training.
+        input_dropout: Share of feature columns dropped in training.
     """
 
-    input_widths: Mapping[NodeType, int]
-    num_levels: Mapping[NodeType, int]
-    relations: tuple[EdgeType, ...]
-    event_width: int
-    has_baskets: bool
+    row_width: int
+    neighbour_width: int
+    relations: tuple[str, ...]
+    grouped: bool
     hidden: int
-    decoder_hidden: int
-    num_layers: int
+    heads: int
     dropout: float
+    input_dropout: float
 
     def to_json(self) -> dict[str, Any]:
         """The architecture as JSON values."""
@@ -48,126 +53,130 @@ class Architecture:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         """The architecture that `to_json` wrote."""
-        relations = tuple(tuple(relation) for relation in content["relations"])
-        return cls(**{**content, "relations": relations})
+        return cls(**{**content, "relations": tuple(content["relations"])})
 
 
-class SAGELayer(nn.Module):
-    """One round of messages: each node hears itself and the mean of each relation's sources.
+class NeighbourAttention(nn.Module):
+    """Weighs the neighbours of each target by what the target is, and sums them up."""
 
-    Attributes:
-        relations: Edge types whose messages are heard; only their destinations are updated.
-    """
-
-    def __init__(self, relations: tuple[EdgeType, ...], width: int) -> None:
+    def __init__(self, width: int, hidden: int, heads: int) -> None:
         """Make the weights.
 
         Args:
-            relations: Edge types whose messages are heard.
-            width: Width of states.
+            width: Of a neighbour's features.
+            hidden: Of states.
+            heads: Attention heads.
         """
         super().__init__()
-        self.relations = relations
-        destinations = sorted({relation[2] for relation in relations})
-        self.own = nn.ModuleDict({kind: nn.Linear(width, width) for kind in destinations})
-        self.heard = nn.ModuleDict(
-            {_key(relation): nn.Linear(width, width, bias=False) for relation in relations}
-        )
-        self.norm = nn.ModuleDict({kind: nn.LayerNorm(width) for kind in destinations})
+        self.heads = heads
+        self.neighbour = nn.Linear(width, hidden)
+        self.query = nn.Linear(hidden, hidden)
+        self.nobody = nn.Parameter(torch.zeros(heads))
+        self.out = nn.Linear(hidden + 1, hidden)
 
-    def forward(self, states: Mapping[NodeType, Tensor], batch: GraphBatch) -> dict[str, Tensor]:
-        """Pass messages once.
+    def forward(self, state: Tensor, neighbours: Neighbours) -> Tensor:
+        """Hear the neighbours.
 
         Args:
-            states: State of each node type, `(num_nodes, width)`.
-            batch: The graph.
+            state: Of the targets, `(num_targets, hidden)`.
+            neighbours: Of the targets.
 
         Returns:
-            New states of the destinations.
+            What was heard, `(num_targets, hidden)`.
         """
-        sums = {kind: linear(states[kind]) for kind, linear in self.own.items()}
-        for relation in self.relations:
-            source, _, destination = relation
-            mean, linear = batch.relations[relation], self.heard[_key(relation)]
-            # Mean and product commute: multiply on the side with fewer nodes.
-            if len(states[source]) < len(states[destination]):
-                message = mean(linear(states[source]))
-            else:
-                message = linear(mean(states[source]))
-            sums[destination] = sums[destination] + message
-        return {kind: self.norm[kind](total).relu() for kind, total in sums.items()}
+        heard = F.gelu(self.neighbour(neighbours.features))
+        by_head = heard.unflatten(1, (self.heads, -1))
+        query = self.query(state).unflatten(1, (self.heads, -1))[neighbours.target]
+        log_odds = (query * by_head).sum(-1) / by_head.shape[-1] ** 0.5
+        weight = (MOST_LOG_ODDS * torch.tanh(log_odds / MOST_LOG_ODDS)).exp()
+        weighted = (weight[..., None] * by_head).flatten(1)
+        both = torch.cat([weighted, weight], dim=1)
+        sums = torch.segment_reduce(both, "sum", lengths=neighbours.lengths, unsafe=True)
+        total = sums[:, : heard.shape[1]]
+        weights = sums[:, heard.shape[1] :] + self.nobody.exp()
+        mean = total.unflatten(1, (self.heads, -1)) / weights[..., None]
+        number = neighbours.lengths.to(state.dtype).log1p()
+        out: Tensor = self.out(torch.cat([mean.flatten(1), number[:, None]], dim=1))
+        return out
 
 
-class ReturnNetwork(nn.Module):
-    """Logit of the return of each target of a graph."""
+class GroupMessages(nn.Module):
+    """Tells each target the mean state of the others in its group, and how many they are."""
+
+    def __init__(self, hidden: int) -> None:
+        """Make the weights.
+
+        Args:
+            hidden: Width of states.
+        """
+        super().__init__()
+        self.value = nn.Linear(hidden, hidden)
+        self.out = nn.Linear(2 * hidden + MOST_COUNTED + 1, hidden)
+
+    def forward(self, state: Tensor, group: Tensor) -> Tensor:
+        """Hear the others.
+
+        Args:
+            state: Of the targets, `(num_targets, hidden)`.
+            group: Of each target, int64 `(num_targets,)`, from 0 without gaps.
+
+        Returns:
+            What was heard, `(num_targets, hidden)`.
+        """
+        value = torch.tanh(self.value(state))
+        size = torch.bincount(group)
+        total = torch.zeros(len(size), value.shape[1], dtype=value.dtype, device=value.device)
+        total = total.index_add(0, group, value)
+        others = (size - 1)[group]
+        mean = (total[group] - value) / others.clamp(min=1)[:, None]
+        count = F.one_hot(others.clamp(max=MOST_COUNTED), MOST_COUNTED + 1).to(value.dtype)
+        out: Tensor = self.out(torch.cat([mean, value * mean, count], dim=1))
+        return out
+
+
+class EventNetwork(nn.Module):
+    """Log-odds that each target of a batch is returned."""
 
     def __init__(self, architecture: Architecture) -> None:
-        """Make the weights from torch's default generator."""
+        """Make the weights.
+
+        Args:
+            architecture: Shape of the network.
+        """
         super().__init__()
         self.architecture = architecture
-        hidden, decoder = architecture.hidden, architecture.decoder_hidden
-        self.inputs = nn.ModuleDict(
-            {kind: nn.Linear(width, hidden) for kind, width in architecture.input_widths.items()}
+        hidden, dropout = architecture.hidden, architecture.dropout
+        self.row = nn.Sequential(
+            nn.Dropout(architecture.input_dropout),
+            nn.Linear(architecture.row_width, 2 * hidden),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(2 * hidden, hidden),
         )
-        self.levels = nn.ModuleDict(
-            {kind: nn.Embedding(1 + number, hidden) for kind, number in _sorted(architecture)}
-        )
-        # Only customers and variants are read out: the last round updates nothing else.
-        last = tuple(r for r in architecture.relations if r[2] in ("customer", "variant"))
-        rounds = [architecture.relations] * (architecture.num_layers - 1) + [last]
-        self.layers = nn.ModuleList(SAGELayer(relations, hidden) for relations in rounds)
-        self.read = nn.ModuleDict(
+        self.attention = nn.ModuleDict(
             {
-                kind: nn.Linear(hidden, decoder, bias=False)
-                for kind in ("customer", "variant", *["basket"] * architecture.has_baskets)
+                name: NeighbourAttention(architecture.neighbour_width, hidden, architecture.heads)
+                for name in architecture.relations
             }
         )
-        self.event = nn.Linear(architecture.event_width, decoder)
+        self.messages = GroupMessages(hidden) if architecture.grouped else None
+        parts = 1 + len(architecture.relations) + architecture.grouped
         self.decoder = nn.Sequential(
-            nn.ReLU(),
-            nn.Dropout(architecture.dropout),
-            nn.Linear(decoder, decoder // 2),
-            nn.ReLU(),
-            nn.Dropout(architecture.dropout),
-            nn.Linear(decoder // 2, 1),
+            nn.LayerNorm(parts * hidden),
+            nn.Linear(parts * hidden, 2 * hidden),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(2 * hidden, 1),
         )
+        self.linear = nn.Linear(architecture.row_width, 1)
 
-    def forward(self, batch: GraphBatch) -> Tensor:
-        """Score the targets of a graph.
-
-        Returns:
-            Logits, float32 `(num_targets,)`.
-        """
-        states = {kind: linear(batch.inputs[kind]).relu() for kind, linear in self.inputs.items()}
-        states |= {kind: table(batch.levels[kind]) for kind, table in self.levels.items()}
-        for layer in self.layers:
-            states |= layer(states, batch)
-        # The decoder's first product runs on nodes, which are fewer than pairs times states.
-        pair = self.event(batch.events)
-        for kind in ("customer", "variant"):
-            pair = pair + batch.gathers[kind](self.read[kind](states[kind]))
-        if self.architecture.has_baskets:
-            basket = batch.gathers["basket"](states["variant"])
-            pair = pair + batch.gathers["basket_of_target"](self.read["basket"](basket))
-        logits: Tensor = self.decoder(pair).squeeze(1)
-        return logits
-
-
-def _key(relation: EdgeType) -> str:
-    return "__".join(relation)
-
-
-def _sorted(architecture: Architecture) -> list[tuple[NodeType, int]]:
-    return sorted(architecture.num_levels.items())
-
-
-def weighted_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-    """Weighted mean binary cross-entropy of labelled targets, in nats.
-
-    Args:
-        logits: `(num_targets,)`.
-        labels: 1 returned, 0 kept; `(num_targets,)`.
-        weights: `(num_targets,)`.
-    """
-    loss = nn.functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
-    return torch.dot(loss, weights) / weights.sum()
+    def forward(self, batch: Batch) -> Tensor:
+        """Score a batch, float32 `(num_targets,)`."""
+        state = self.row(batch.rows)
+        heard = [state]
+        for name, attention in self.attention.items():
+            heard.append(attention(state, batch.relations[name]))
+        if self.messages is not None and batch.group is not None:
+            heard.append(self.messages(sum(heard), batch.group))
+        log_odds: Tensor = self.decoder(torch.cat(heard, dim=1)) + self.linear(batch.rows)
+        return log_odds.squeeze(1)

@@ -95,6 +95,7 @@ class GNNPaper:
     def __post_init__(self) -> None:
         """Start unfitted."""
         self._network: PaperNetwork | None = None
+        self._best_epoch = 0
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
@@ -108,6 +109,18 @@ class GNNPaper:
             ValueError: Nothing can be learned from the events, or from those the filters keep.
         """
         require_learnable(train, validation)
+        self._learn(train, validation, reporter)
+
+    def refit(self, events: EventSet, reporter: Reporter) -> None:
+        """Learn anew for as many epochs as `fit` found best.
+
+        Args:
+            events: Labelled events.
+            reporter: Told of progress.
+        """
+        self._learn(events, None, reporter)
+
+    def _learn(self, train: EventSet, validation: EventSet | None, reporter: Reporter) -> None:
         kept = authors_filter(train.features) if self.filtered else np.ones(len(train), dtype=bool)
         if len(np.unique(train.labels[kept])) < 2:
             raise ValueError("the authors' filters leave too little: set `filtered` to false")
@@ -157,34 +170,38 @@ class GNNPaper:
         return sampled
 
     def _train(
-        self, train: EventSet, kept: np.ndarray, validation: EventSet, reporter: Reporter
+        self, train: EventSet, kept: np.ndarray, validation: EventSet | None, reporter: Reporter
     ) -> None:
         graphs = self._sampled(train, redraw=True)
-        validation_graphs = self._sampled(validation, redraw=False)
+        validation_graphs = [] if validation is None else self._sampled(validation, redraw=False)
+        epochs = self.epochs if validation is not None else self._best_epoch + 1
         network = self._network = PaperNetwork(self._architecture(graphs[0].graph))
         optimizer = torch.optim.Adam(network.parameters(), lr=self.learning_rate)
         generator = np.random.default_rng(self.seed)
         weights = torch.from_numpy(train.weights)
         best_loss, waited = math.inf, 0
         best_state = copy.deepcopy(network.state_dict())
-        for epoch in range(self.epochs):
-            reporter.progress(self.name, epoch, self.epochs)
+        for epoch in range(epochs):
+            reporter.progress(self.name, epoch, epochs)
             dealt = [self._deal(each, kept, generator) for each in graphs]
             train_loss = _step(network, optimizer, graphs, dealt, weights)
+            if validation is None:
+                continue
             probabilities = self._score(validation_graphs, len(validation))
             loss = cross_entropy(validation.labels, probabilities, validation.weights)
             reporter.metrics(
                 {"train_cross_entropy": train_loss, "validation_cross_entropy": loss}, step=epoch
             )
             if loss < best_loss:
-                best_loss, waited = loss, 0
+                best_loss, waited, self._best_epoch = loss, 0, epoch
                 best_state = copy.deepcopy(network.state_dict())
                 continue
             waited += 1
             if waited == self.patience:
                 break
-        network.load_state_dict(best_state)
-        reporter.progress(self.name, self.epochs, self.epochs)
+        if validation is not None:
+            network.load_state_dict(best_state)
+        reporter.progress(self.name, epochs, epochs)
 
     def _deal(
         self, sampled: "_SampledGraph", kept: np.ndarray, generator: np.random.Generator

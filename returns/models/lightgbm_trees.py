@@ -34,7 +34,7 @@ class LightGBM(BoostedTrees):
     min_leaf_events: int = 200
 
     def _grow(
-        self, train: EventSet, validation: EventSet, reports: RoundReports
+        self, train: EventSet, validation: EventSet | None, rounds: int, reports: RoundReports
     ) -> lightgbm.Booster:
         parameters = {
             "objective": "binary",
@@ -55,19 +55,24 @@ class LightGBM(BoostedTrees):
         train_set = self._dataset(train, None)
 
         def report(state: lightgbm.callback.CallbackEnv) -> None:
-            losses = {part: float(loss) for part, _, loss, _ in state.evaluation_result_list}
-            reports(state.iteration + 1, losses["train"], losses["validation"])
+            results = state.evaluation_result_list or []
+            reports(state.iteration + 1, {part: float(loss) for part, _, loss, _ in results})
 
+        if validation is None:
+            return lightgbm.train(parameters, train_set, rounds, callbacks=[report])
         booster = lightgbm.train(
             parameters,
             train_set,
-            num_boost_round=self.rounds,
+            num_boost_round=rounds,
             valid_sets=[train_set, self._dataset(validation, train_set)],
             valid_names=["train", "validation"],
             callbacks=[report, lightgbm.early_stopping(self.patience, verbose=False)],
         )
         text = booster.model_to_string(num_iteration=booster.best_iteration)
         return lightgbm.Booster(model_str=text)
+
+    def _num_rounds(self) -> int:
+        return int(self._booster.num_trees())
 
     def _score(self, codes: np.ndarray) -> np.ndarray:
         scores: np.ndarray = self._booster.predict(codes)

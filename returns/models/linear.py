@@ -58,6 +58,25 @@ class Logistic(Configured):
         """
         require_learnable(train, validation)
         reporter.progress(self.name, 0)
+        iterations = self._learn(train)
+        probabilities = self.predict_proba(validation)
+        loss = cross_entropy(validation.labels, probabilities, validation.weights)
+        reporter.metrics({"validation_cross_entropy": loss}, step=iterations)
+        reporter.progress(self.name, 1, 1)
+
+    def refit(self, events: EventSet, reporter: Reporter) -> None:
+        """Learn anew from more events.
+
+        Args:
+            events: Labelled events.
+            reporter: Told of progress.
+        """
+        reporter.progress(self.name, 0)
+        self._learn(events)
+        reporter.progress(self.name, 1, 1)
+
+    def _learn(self, train: EventSet) -> int:
+        """Learn from events; the number of iterations it took."""
         self._encoder = DenseEncoder().fit(train.features, train.weights)
         regression = LogisticRegression(
             C=self.inverse_regularisation, max_iter=self.most_iterations, tol=self.tolerance
@@ -66,11 +85,7 @@ class Logistic(Configured):
         regression.fit(dense, train.labels, sample_weight=train.weights)
         self._coefficients = regression.coef_[0].astype(np.float64)
         self._intercept = float(regression.intercept_[0])
-        iterations = int(regression.n_iter_[0])
-        probabilities = self.predict_proba(validation)
-        loss = cross_entropy(validation.labels, probabilities, validation.weights)
-        reporter.metrics({"validation_cross_entropy": loss}, step=iterations)
-        reporter.progress(self.name, 1, 1)
+        return int(regression.n_iter_[0])
 
     def predict_proba(self, events: EventSet) -> np.ndarray:
         """Probability that each event is returned, float64 `(num_events,)`.

@@ -67,6 +67,7 @@ class MLP(Configured):
 
     _encoder: DenseEncoder = field(init=False, repr=False)
     _network: nn.Sequential = field(init=False, repr=False)
+    _rates: list[float] = field(init=False, repr=False, default_factory=list)
 
     def fit(self, train: EventSet, validation: EventSet, reporter: Reporter) -> None:
         """Learn from `train`; `validation` chooses the epoch whose weights are kept.
@@ -80,6 +81,24 @@ class MLP(Configured):
             torch.manual_seed(self.seed)
             self._network = self._new_network()
             self._train(train, validation, reporter)
+
+    def refit(self, events: EventSet, reporter: Reporter) -> None:
+        """Learn anew from more events, at the learning rates of `fit` up to its best epoch.
+
+        Args:
+            events: Labelled events.
+            reporter: Told of progress.
+        """
+        self._encoder = DenseEncoder().fit(events.features, events.weights)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            self._network = self._new_network()
+            optimizer = self._new_optimizer()
+            inputs = self._inputs(events)
+            for epoch, rate in enumerate(self._rates):
+                optimizer.param_groups[0]["lr"] = rate
+                self._pass(*inputs, optimizer)
+                reporter.progress(self.name, epoch + 1, len(self._rates))
 
     def predict_proba(self, events: EventSet) -> np.ndarray:
         """Probability that each event is returned, float64 `(num_events,)`."""
@@ -120,25 +139,36 @@ class MLP(Configured):
             inputs, outputs = outputs, outputs // 2
         return nn.Sequential(*layers, nn.Linear(inputs, 1), nn.Flatten(start_dim=0))
 
-    def _train(self, train: EventSet, validation: EventSet, reporter: Reporter) -> None:
-        inputs = torch.from_numpy(self._encoder.transform(train.features))
-        labels = torch.from_numpy(train.labels.astype(np.float32))
-        weights = torch.from_numpy(train.weights.astype(np.float32))
-        optimizer = torch.optim.AdamW(
+    def _inputs(self, events: EventSet) -> tuple[Tensor, Tensor, Tensor]:
+        """Encoded rows, labels and weights."""
+        return (
+            torch.from_numpy(self._encoder.transform(events.features)),
+            torch.from_numpy(events.labels.astype(np.float32)),
+            torch.from_numpy(events.weights.astype(np.float32)),
+        )
+
+    def _new_optimizer(self) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(
             self._network.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay
         )
+
+    def _train(self, train: EventSet, validation: EventSet, reporter: Reporter) -> None:
+        inputs = self._inputs(train)
+        optimizer = self._new_optimizer()
+        rates: list[float] = []
         best_loss, waited = np.inf, 0
         best_state = copy.deepcopy(self._network.state_dict())
         for epoch in range(self.epochs):
             reporter.progress(self.name, epoch, self.epochs)
-            train_loss = self._pass(inputs, labels, weights, optimizer)
+            rates.append(optimizer.param_groups[0]["lr"])
+            train_loss = self._pass(*inputs, optimizer)
             probabilities = self.predict_proba(validation)
             loss = cross_entropy(validation.labels, probabilities, validation.weights)
             reporter.metrics(
                 {"train_cross_entropy": train_loss, "validation_cross_entropy": loss}, step=epoch
             )
             if loss < best_loss:
-                best_loss, waited = loss, 0
+                best_loss, waited, self._rates = loss, 0, list(rates)
                 best_state = copy.deepcopy(self._network.state_dict())
                 continue
             waited += 1

@@ -17,6 +17,8 @@ MODELS: dict[str, str] = {
     "xgboost": "returns.models.xgboost_trees.XGBoost",
     "lightgbm": "returns.models.lightgbm_trees.LightGBM",
     "gnn": "returns.models.gnn.GNN",
+    "stack": "returns.models.stack.Stack",
+    "sage": "returns.models.sage.SAGE",
     "gnn-paper": "returns.models.gnn_paper.GNNPaper",
 }
 """Import path of each class: nothing is imported before it is used."""

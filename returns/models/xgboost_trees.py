@@ -35,10 +35,9 @@ class XGBoost(BoostedTrees):
     min_child_weight: float = 50.0
 
     def _grow(
-        self, train: EventSet, validation: EventSet, reports: RoundReports
+        self, train: EventSet, validation: EventSet | None, rounds: int, reports: RoundReports
     ) -> xgboost.Booster:
         train_matrix = self._quantised(train, None)
-        validation_matrix = self._quantised(validation, train_matrix)
         parameters = {
             "objective": "binary:logistic",
             "eval_metric": "logloss",
@@ -52,16 +51,22 @@ class XGBoost(BoostedTrees):
             "colsample_bytree": self.column_share,
             "reg_lambda": self.l2_penalty,
         }
+        if validation is None:
+            return xgboost.train(parameters, train_matrix, rounds, callbacks=[_Callback(reports)])
+        validation_matrix = self._quantised(validation, train_matrix)
         booster = xgboost.train(
             parameters,
             train_matrix,
-            num_boost_round=self.rounds,
+            num_boost_round=rounds,
             evals=[(train_matrix, "train"), (validation_matrix, "validation")],
             early_stopping_rounds=self.patience,
             verbose_eval=False,
             callbacks=[_Callback(reports)],
         )
         return booster[: booster.best_iteration + 1]
+
+    def _num_rounds(self) -> int:
+        return int(self._booster.num_boosted_rounds())
 
     def _score(self, codes: np.ndarray) -> np.ndarray:
         matrix = xgboost.DMatrix(codes, feature_types=self._types(), enable_categorical=True)
@@ -98,6 +103,6 @@ class _Callback(xgboost.callback.TrainingCallback):  # type: ignore[misc]
     def after_iteration(
         self, model: Any, epoch: int, evals_log: Mapping[str, Mapping[str, list[float]]]
     ) -> bool:
-        losses = [evals_log[part]["logloss"][-1] for part in ("train", "validation")]
-        self._reports(epoch + 1, *losses)
+        losses = {part: values["logloss"][-1] for part, values in evals_log.items()}
+        self._reports(epoch + 1, losses)
         return False

@@ -17,7 +17,16 @@ def seen_by_models(events: EventSet) -> list[np.ndarray]:
     for graph in events.build_graphs():
         seen += [graph[PURCHASES].edge_index.numpy(), graph[PURCHASES].edge_attr.numpy()]
         seen += [graph["customer"].x.numpy(), graph["variant"].x.numpy()]
-    return seen
+    return seen + heard_by_models(events)
+
+
+def heard_by_models(events: EventSet) -> list[np.ndarray]:
+    """Who is heard by which relation, and with which label."""
+    neighbourhood = events.build_neighbourhood(4)
+    heard = [neighbourhood.codes, neighbourhood.quantities]
+    for lists in neighbourhood.relations.values():
+        heard += [lists.offsets, lists.events, neighbourhood.label[lists.events]]
+    return heard
 
 
 def equal(left: list[np.ndarray], right: list[np.ndarray]) -> bool:
@@ -64,6 +73,12 @@ def test_labels_of_the_order_and_later_reach_no_dated_order(dated_tables, relabe
         [before.features.numeric[earlier]],
         [after.features.numeric[earlier]],
     )
+    heard = [events.build_neighbourhood(4) for events in (before, after)]
+    for relation in heard[0].relations:
+        rows = np.flatnonzero(earlier)
+        lists = [neighbourhood.relations[relation].of(rows) for neighbourhood in heard]
+        labels = [part.label[events] for part, (_, events) in zip(heard, lists, strict=True)]
+        assert equal([*lists[0], labels[0]], [*lists[1], labels[1]])
     for left, right in zip(before.build_graphs(), after.build_graphs(), strict=True):
         if (day[left.position.numpy()] <= cut).any():
             attributes = left[PURCHASES].edge_attr, right[PURCHASES].edge_attr

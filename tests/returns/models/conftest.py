@@ -17,6 +17,10 @@ def no_graphs() -> Sequence[object]:
     raise AssertionError("a baseline classifier must not ask for graphs")
 
 
+def no_neighbourhood(fan_out: int) -> object:
+    raise AssertionError("a baseline classifier must not ask for neighbours")
+
+
 def synthetic_event_set(seed: int, num_events: int) -> EventSet:
     """Events whose log-odds are linear in one quantity and in the level, on noise columns."""
     random = np.random.default_rng(seed)
@@ -29,7 +33,7 @@ def synthetic_event_set(seed: int, num_events: int) -> EventSet:
         numeric, codes, ("signal", "gaps", "noise", "more noise"), ("kind", "other"), (LEVELS,) * 2
     )
     weights = np.ones(num_events, np.float32)
-    return EventSet(features, labels, weights, no_graphs)  # type: ignore[arg-type]
+    return EventSet(features, labels, weights, no_graphs, no_neighbourhood)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="session")

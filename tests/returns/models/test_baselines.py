@@ -46,7 +46,8 @@ features = FeatureMatrix(
 )
 num_events = len(features)
 event_set = EventSet(
-    features, np.full(num_events, -1, np.int8), np.ones(num_events, np.float32), lambda: ()
+    features, np.full(num_events, -1, np.int8), np.ones(num_events, np.float32),
+    lambda: (), lambda fan_out: None,
 )
 for name in sys.argv[2:]:
     np.save(folder / f"{name}.npy", load(name, folder / name).predict_proba(event_set))

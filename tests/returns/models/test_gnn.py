@@ -1,77 +1,151 @@
+"""The graph network over events: what it learns, what it hears, and that it is reproducible."""
+
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import log_loss, roc_auc_score
+from sklearn.metrics import roc_auc_score
 
 from data.dataset import index_tables
 from data.reporter import SilentReporter
+from returns.knowledge import LEARNING, EventArrays
 from returns.models.gnn import GNN
+from returns.models.gnn_batch import BatchMaker, NeighbourEncoder
+from returns.models.registry import create
 from returns.preparation import Preparation
 from returns.protocol import Protocol
 
 
-@pytest.fixture(params=list(Protocol))
-def sets(request, make_tables):
-    dataset, _ = index_tables(make_tables(number=3000))
-    preparation = Preparation.fit(dataset, request.param)
-    return [preparation.event_set(dataset, split) for split in ("train", "validation", "test")]
+def event_sets(tables, protocol=Protocol.STRICT):
+    dataset, _ = index_tables(tables)
+    preparation = Preparation.fit(dataset, protocol)
+    return {
+        part: preparation.event_set(dataset, part)
+        for part in ("train", "validation", "test", LEARNING)
+    }
 
 
-def test_a_saved_model_scores_the_same_to_the_last_bit(sets, tmp_path):
-    train, validation, test = sets
-    model = GNN(seed=1, epochs=3)
-    model.fit(train, validation, SilentReporter())
+def fitted(sets, **hyperparameters):
+    model = GNN(**{"members": 1, "epochs": 2, **hyperparameters})
+    model.fit(sets["train"], sets["validation"], SilentReporter())
+    return model
+
+
+@pytest.mark.parametrize("protocol", list(Protocol))
+def test_a_saved_network_scores_alike(make_tables, protocol, tmp_path):
+    sets = event_sets(make_tables(), protocol)
+    model = fitted(sets, members=2)
     model.save(tmp_path)
-    assert np.array_equal(model.predict_proba(test), GNN.load(tmp_path).predict_proba(test))
+    expected = model.predict_proba(sets["test"])
+    assert ((expected > 0) & (expected < 1)).all()
+    assert np.array_equal(GNN.load(tmp_path).predict_proba(sets["test"]), expected)
 
 
-def test_a_seed_fixes_the_model_and_touches_no_global_generator(sets):
-    train, validation, test = sets
-    state = torch.random.get_rng_state()
-    probabilities = []
-    for seed in (1, 1, 2):
-        model = GNN(seed=seed, epochs=2)
-        model.fit(train, validation, SilentReporter())
-        probabilities.append(model.predict_proba(test))
-    assert np.array_equal(probabilities[0], probabilities[1])
-    assert not np.array_equal(probabilities[0], probabilities[2])
-    assert torch.equal(state, torch.random.get_rng_state())
-
-
-def test_it_learns_who_returns_from_the_graph(make_tables):
-    """The labels depend on customer and variant alone, which only history and graph tell."""
-    dataset, _ = index_tables(make_tables(number=6000))
-    preparation = Preparation.fit(dataset, Protocol.STRICT)
-    train, validation, test = (
-        preparation.event_set(dataset, split) for split in ("train", "validation", "test")
+def test_a_seed_fixes_every_bit_and_touches_no_global_generator(make_tables):
+    sets = event_sets(make_tables())
+    torch.manual_seed(5)
+    before = torch.random.get_rng_state()
+    first, again, other = (
+        fitted(sets, seed=seed).predict_proba(sets["test"]) for seed in (3, 3, 4)
     )
-    model = GNN(epochs=40)
-    model.fit(train, validation, SilentReporter())
-    probability = model.predict_proba(test)
-    assert roc_auc_score(test.labels, probability) > 0.72
-    base = np.full(len(test), train.labels.mean())
-    assert log_loss(test.labels, probability) < log_loss(test.labels, base) - 0.05
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
 
 
-def test_the_best_validation_weights_are_kept(sets):
-    train, validation, _ = sets
-
-    class Recorder(SilentReporter):
-        def __init__(self) -> None:
-            self.losses: list[float] = []
-
-        def metrics(self, values, step):
-            self.losses.append(values["validation_cross_entropy"])
-
-    recorder = Recorder()
-    model = GNN(epochs=8, learning_rate=0.1)
-    model.fit(train, validation, recorder)
-    probability = np.clip(model.predict_proba(validation), 1e-7, 1 - 1e-7)
-    loss = log_loss(validation.labels, probability, sample_weight=validation.weights)
-    assert loss == pytest.approx(min(recorder.losses), rel=1e-4)
-    assert len(recorder.losses) <= 8
+def test_it_learns_who_returns(dated_tables):
+    sets = event_sets(dated_tables)
+    model = fitted(sets, epochs=12, learning_rate=5e-3, batch_size=128)
+    assert roc_auc_score(sets["test"].labels, model.predict_proba(sets["test"])) > 0.6
 
 
-def test_an_unfitted_model_says_so(sets):
-    with pytest.raises(ValueError, match="not fitted"):
-        GNN().predict_proba(sets[0])
+def test_labels_on_or_after_a_day_change_no_earlier_score(dated_tables, relabel):
+    """Not by training, not by features, not by neighbours: bit for bit."""
+    dataset, _ = index_tables(dated_tables)
+    arrays = EventArrays.of(dataset)
+    model = fitted(event_sets(dated_tables))
+    test = np.flatnonzero(dataset.split_mask("test"))
+    labels = arrays.returned.copy()
+    labels[test] = np.random.default_rng(0).permutation(labels[test])
+    changed = event_sets(relabel(dated_tables, labels))
+    assert np.array_equal(
+        fitted(changed).predict_proba(changed["test"]),
+        model.predict_proba(event_sets(dated_tables)["test"]),
+    )
+
+
+def test_an_events_own_label_reaches_no_message_of_its_own(undated_tables, relabel):
+    """Flipping one training label leaves that event's own inputs as they are."""
+    dataset, _ = index_tables(undated_tables)
+    arrays = EventArrays.of(dataset)
+    train = np.flatnonzero(dataset.split_mask("train"))
+    before = event_sets(undated_tables)["train"]
+    for position in range(0, len(train), 97):
+        labels = arrays.returned.copy()
+        labels[train[position]] = 1 - labels[train[position]]
+        after = event_sets(relabel(undated_tables, labels))["train"]
+        heard = [events.build_neighbourhood(8) for events in (before, after)]
+        for relation in heard[0].relations:
+            (_, one), (_, other) = (
+                part.relations[relation].of(np.array([position])) for part in heard
+            )
+            assert np.array_equal(one, other)
+            assert np.array_equal(heard[0].label[one], heard[1].label[other])
+
+
+def test_refitting_keeps_the_number_of_epochs_and_learns_from_more(make_tables):
+    sets = event_sets(make_tables())
+    model = fitted(sets, epochs=3)
+    before = model.predict_proba(sets["test"])
+    epochs = list(model._best_epochs)
+    model.refit(sets[LEARNING], SilentReporter())
+    assert model._best_epochs == epochs
+    assert not np.array_equal(model.predict_proba(sets["test"]), before)
+
+
+def test_parts_of_a_batch_make_the_whole_batch(dated_tables):
+    events = event_sets(dated_tables)["train"]
+    neighbourhood = events.build_neighbourhood(4)
+    from returns.dense import DenseEncoder
+
+    rows = DenseEncoder().fit(events.features, events.weights)
+    maker = BatchMaker(
+        events, neighbourhood, rows, NeighbourEncoder.fit(neighbourhood, events.weights)
+    )
+    whole = [batch.positions for batch in maker.batches(64, np.random.default_rng(0))]
+    parts = [
+        [batch.positions for batch in maker.batches(64, np.random.default_rng(0), part, 2)]
+        for part in (0, 1)
+    ]
+    assert len(whole) > 5
+    for positions, one, other in zip(whole, *parts, strict=True):
+        assert torch.equal(torch.cat([one, other]), positions)
+    assert sorted(torch.cat(whole).tolist()) == list(range(len(events)))
+    for positions in whole:  # a basket is never torn apart
+        inside = neighbourhood.group[positions.numpy()]
+        outside = np.delete(neighbourhood.group, positions.numpy())
+        assert not np.isin(inside, outside).any()
+
+
+@pytest.mark.parametrize("name", ["logistic", "forest", "mlp", "xgboost", "lightgbm", "sage"])
+def test_every_model_can_be_refitted(name, dated_tables):
+    sets = event_sets(dated_tables)
+    model = create(name, seed=0, epochs=2)
+    model.fit(sets["train"], sets["validation"], SilentReporter())
+    before = model.predict_proba(sets["test"])
+    model.refit(sets[LEARNING], SilentReporter())
+    after = model.predict_proba(sets["test"])
+    assert np.isfinite(after).all()
+    assert not np.array_equal(before, after)
+
+
+def test_the_stack_mixes_trees_and_graph(dated_tables, tmp_path):
+    sets = event_sets(dated_tables)
+    model = create("stack", seed=0, epochs=2)
+    model.fit(sets["train"], sets["validation"], SilentReporter())
+    model.refit(sets[LEARNING], SilentReporter())
+    expected = model.predict_proba(sets["test"])
+    model.save(tmp_path)
+    assert np.array_equal(type(model).load(tmp_path).predict_proba(sets["test"]), expected)
+    trees, graph = model._trees, model._graph
+    lower, upper = np.sort([part.predict_proba(sets["test"]) for part in (trees, graph)], axis=0)
+    assert ((expected >= lower - 1e-12) & (expected <= upper + 1e-12)).all()

@@ -186,6 +186,7 @@ def test_events_that_the_filters_drop_teach_nothing(sets, monkeypatch):
         np.where(kept, train.labels, 1 - train.labels).astype(np.int8),
         np.where(kept, train.weights, 100).astype(np.float32),
         lambda: [flipped(graph, kept) for graph in train.build_graphs()],
+        train.build_neighbourhood,
     )
     probabilities = []
     for learned_from in (train, other):

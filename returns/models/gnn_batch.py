@@ -1,0 +1,249 @@
+"""Mini-batches of the graph network: rows, neighbours and groups of some targets, as tensors."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from returns.dense import DenseEncoder, NormalScores
+from returns.event_set import EventSet
+from returns.neighbourhood import Neighbourhood, NeighbourLists
+
+MEMORY_DAYS = (7.0, 60.0)
+"""Time constants, in days, of the two decays by which a neighbour's age is told."""
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The neighbours of a batch's targets by one relation, target after target.
+
+    Attributes:
+        features: What each neighbour says of its target, float32 `(num_neighbours, width)`.
+        target: Place of its target in the batch, int64 `(num_neighbours,)`, ascending.
+        lengths: Number of neighbours of each target, int64 `(num_targets,)`.
+    """
+
+    features: Tensor
+    target: Tensor
+    lengths: Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some targets and all that the network reads of them.
+
+    Attributes:
+        positions: Their rows in the `EventSet`, int64 `(num_targets,)`.
+        rows: Encoded feature columns, float32 `(num_targets, row_width)`.
+        relations: Neighbours by each relation.
+        group: Group of each target, numbered from 0 within the batch, int64 `(num_targets,)`;
+            None if each target is alone.
+    """
+
+    positions: Tensor
+    rows: Tensor
+    relations: Mapping[str, Neighbours]
+    group: Tensor | None
+
+
+@dataclass(frozen=True)
+class NeighbourEncoder:
+    """Says what a neighbour is to its target; fitted on the training events.
+
+    Attributes:
+        keys: Customer, variant and attributes; a neighbour may share their levels.
+        scores: Normal scores of each quantity, whose differences are told.
+        dated: Whether the age of a neighbour is known.
+    """
+
+    keys: tuple[str, ...]
+    scores: Mapping[str, NormalScores]
+    dated: bool
+
+    @classmethod
+    def fit(cls, neighbourhood: Neighbourhood, weights: np.ndarray) -> Self:
+        """Learn the scale of the quantities.
+
+        Args:
+            neighbourhood: Of the training events.
+            weights: Weight of each of them, `(num_targets,)`.
+        """
+        values = neighbourhood.quantities[neighbourhood.targets]
+        scores = {
+            name: NormalScores.fit(values[:, column], weights)
+            for column, name in enumerate(neighbourhood.quantity_names)
+        }
+        return cls(neighbourhood.keys, scores, neighbourhood.day is not None)
+
+    @property
+    def width(self) -> int:
+        """Number of features of a neighbour."""
+        plain = 1 + len(self.keys) + 2 * len(self.scores) + len(MEMORY_DAYS) * self.dated
+        return 2 * plain
+
+    def prepare(self, neighbourhood: Neighbourhood) -> Neighbourhood:
+        """The neighbourhood with its quantities as normal scores, unknown ones NaN.
+
+        Raises:
+            ValueError: Keys or quantities differ from those of the fit.
+        """
+        given = (neighbourhood.keys, neighbourhood.quantity_names, neighbourhood.day is not None)
+        if given != (self.keys, tuple(self.scores), self.dated):
+            raise ValueError("keys, quantities or dates of the events differ from those of the fit")
+        quantities = np.empty_like(neighbourhood.quantities)
+        for column, to_scores in enumerate(self.scores.values()):
+            quantities[:, column] = to_scores(neighbourhood.quantities[:, column])
+        return Neighbourhood(**{**vars(neighbourhood), "quantities": quantities})
+
+    def encode(
+        self, neighbourhood: Neighbourhood, lists: NeighbourLists, targets: np.ndarray
+    ) -> Neighbours:
+        """Encode the neighbours of some targets by one relation.
+
+        A neighbour tells its age, which levels it shares with its target, and by how much its
+        quantities differ; then all of that once more, signed by its label.
+
+        Args:
+            neighbourhood: What `prepare` gave.
+            lists: The relation.
+            targets: Positions of the targets, int64 `(num_targets,)`.
+        """
+        lengths, events = lists.of(targets)
+        owner = np.repeat(np.arange(len(targets)), lengths)
+        target_event = neighbourhood.targets[targets][owner]
+        half = self.width // 2
+        # Torch's memory is aligned alike in every process, and with it the last bit of products.
+        encoded = torch.empty(len(events), self.width)
+        features = encoded.numpy()
+        features[:, 0] = 1.0
+        column = 1
+        if neighbourhood.day is not None:
+            age = (neighbourhood.day[target_event] - neighbourhood.day[events]).astype(np.float32)
+            for days in MEMORY_DAYS:
+                features[:, column] = np.exp(-age / np.float32(days))
+                column += 1
+        codes = neighbourhood.codes
+        own_codes = codes[target_event]
+        shared = (codes[events] == own_codes) & (own_codes >= 0)
+        features[:, column : column + len(self.keys)] = shared
+        column += len(self.keys)
+        quantities = neighbourhood.quantities
+        difference = np.nan_to_num(quantities[target_event] - quantities[events])
+        width = difference.shape[1]
+        features[:, column : column + width] = difference
+        np.abs(difference, out=features[:, column + width : half])
+        label = neighbourhood.label[events].astype(np.float32)
+        np.multiply(features[:, :half], label[:, None], out=features[:, half:])
+        return Neighbours(encoded, torch.from_numpy(owner), torch.from_numpy(lengths))
+
+    def to_json(self) -> dict[str, Any]:
+        """The encoder as JSON values."""
+        return {
+            "keys": list(self.keys),
+            "scores": {
+                name: {"values": scores.values.tolist(), "scores": scores.scores.tolist()}
+                for name, scores in self.scores.items()
+            },
+            "dated": self.dated,
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """The encoder that `to_json` wrote."""
+        scores = {
+            name: NormalScores(np.asarray(points["values"]), np.asarray(points["scores"]))
+            for name, points in content["scores"].items()
+        }
+        return cls(tuple(content["keys"]), scores, content["dated"])
+
+
+class BatchMaker:
+    """Cuts events into mini-batches; the members of a group stay together."""
+
+    def __init__(
+        self,
+        events: EventSet,
+        neighbourhood: Neighbourhood,
+        rows: DenseEncoder,
+        neighbours: NeighbourEncoder,
+    ) -> None:
+        """Prepare the events once for all batches.
+
+        Args:
+            events: The events.
+            neighbourhood: Theirs.
+            rows: Encoder of feature columns.
+            neighbours: Encoder of neighbours.
+        """
+        self._rows = torch.from_numpy(rows.transform(events.features))
+        self._neighbourhood = neighbours.prepare(neighbourhood)
+        self._encoder = neighbours
+        self._group: np.ndarray | None = None
+        self._members = NeighbourLists(
+            np.arange(len(events) + 1), np.arange(len(events), dtype=np.int32)
+        )
+        if neighbourhood.group is not None:
+            _, self._group, sizes = np.unique(
+                neighbourhood.group, return_inverse=True, return_counts=True
+            )
+            members = np.argsort(self._group, kind="stable").astype(np.int32)
+            self._members = NeighbourLists(np.append(0, np.cumsum(sizes)), members)
+
+    @property
+    def relations(self) -> tuple[str, ...]:
+        """Names of the relations."""
+        return tuple(self._neighbourhood.relations)
+
+    @property
+    def is_grouped(self) -> bool:
+        """Whether targets come in groups."""
+        return self._group is not None
+
+    def num_batches(self, size: int) -> int:
+        """Number of batches of about so many events; differs by none to a few with the order."""
+        return -(-int(self._members.offsets[-1]) // size)
+
+    def batches(
+        self,
+        size: int,
+        generator: np.random.Generator | None = None,
+        part: int = 0,
+        num_parts: int = 1,
+    ) -> Iterator[Batch]:
+        """The events in batches, each event once.
+
+        Args:
+            size: Events of a batch, give or take a group.
+            generator: Draws the order of the groups; None: as they come.
+            part: Which part of each batch is wanted, where several processes share it.
+            num_parts: Number of such parts.
+
+        Yields:
+            The batches; with several parts, this part of each, perhaps empty.
+        """
+        groups = np.arange(len(self._members.offsets) - 1)
+        if generator is not None:
+            generator.shuffle(groups)
+        sizes = np.diff(self._members.offsets)[groups]
+        batch_of_group = (np.cumsum(sizes) - sizes) // size
+        cuts = np.flatnonzero(np.diff(batch_of_group)) + 1
+        for chosen in np.split(groups, cuts):
+            if len(chosen):
+                yield self._batch(np.array_split(chosen, num_parts)[part])
+
+    def _batch(self, groups: np.ndarray) -> Batch:
+        _, members = self._members.of(groups)
+        targets = members.astype(np.int64)
+        relations = {
+            name: self._encoder.encode(self._neighbourhood, lists, targets)
+            for name, lists in self._neighbourhood.relations.items()
+        }
+        group = None
+        if self._group is not None:
+            _, local = np.unique(self._group[targets], return_inverse=True)
+            group = torch.from_numpy(local)
+        positions = torch.from_numpy(targets)
+        return Batch(positions, self._rows[positions], relations, group)

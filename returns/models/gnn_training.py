@@ -1,0 +1,165 @@
+"""Training of the graph network: mini-batches, averaged weights, several processes."""
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from returns import parallel
+from returns.models.gnn_batch import Batch, BatchMaker, Neighbours
+from returns.models.gnn_network import EventNetwork
+
+SCORED_AT_ONCE = 1 << 14
+"""Events of a batch where nothing is learned."""
+
+AVERAGED_STEPS = 200
+"""About so many of the latest steps make the averaged weights."""
+
+LARGEST_GRADIENT = 1.0
+"""Norm that a step's gradient is cut to."""
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How a network is trained.
+
+    Attributes:
+        epochs: Passes over the training events that the learning rate is planned for.
+        last_epoch: Passes after which to stop.
+        learning_rate: Peak of the one-cycle schedule.
+        weight_decay: Decoupled weight decay.
+        batch_size: Events of a step.
+        seed: Of the order of the batches.
+    """
+
+    epochs: int
+    last_epoch: int
+    learning_rate: float
+    weight_decay: float
+    batch_size: int
+    seed: int
+
+
+def train(
+    network: EventNetwork,
+    maker: BatchMaker,
+    labels: np.ndarray,
+    weights: np.ndarray,
+    schedule: Schedule,
+    after_epoch: Callable[[int, float, EventNetwork], None],
+) -> EventNetwork:
+    """Train a network.
+
+    Args:
+        network: The network; its weights change.
+        maker: Batches of the training events.
+        labels: Of the events, 0 or 1, `(num_events,)`.
+        weights: Of the events, `(num_events,)`.
+        schedule: How to train.
+        after_epoch: Told of each epoch, its mean loss, and the network with averaged weights.
+
+    Returns:
+        The network with the weights averaged over the last steps.
+    """
+    place = parallel.device()
+    network.to(place)
+    target = torch.from_numpy(labels.astype(np.float32)).to(place)
+    weight = torch.from_numpy(weights.astype(np.float32)).to(place)
+    averaged = copy.deepcopy(network)
+    steps = schedule.epochs * maker.num_batches(schedule.batch_size)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay
+    )
+    rate = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, schedule.learning_rate, total_steps=steps, pct_start=0.2
+    )
+    order, step = np.random.default_rng(schedule.seed), 0
+    for epoch in range(schedule.last_epoch):
+        network.train()
+        losses = []
+        batches = maker.batches(schedule.batch_size, order, parallel.rank(), parallel.world_size())
+        for batch in ahead(batches):
+            optimizer.zero_grad()
+            moved = to_device(batch, place)
+            with torch.autocast("cuda", torch.bfloat16, enabled=place.type == "cuda"):
+                log_odds = network(moved).float()
+            event_losses = F.binary_cross_entropy_with_logits(
+                log_odds, target[moved.positions], reduction="none"
+            )
+            event_weights = weight[moved.positions]
+            loss = (event_weights * event_losses).sum()
+            loss.backward()  # type: ignore[no-untyped-call]
+            losses.append(
+                parallel.sum_gradients(network.parameters(), loss, event_weights.sum()).item()
+            )
+            nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
+            optimizer.step()
+            rate.step()
+            step += 1
+            _average(averaged, network, step)
+        after_epoch(epoch, math.fsum(losses) / len(losses), averaged)
+    return averaged
+
+
+def log_odds_of(network: EventNetwork, maker: BatchMaker, num_events: int) -> np.ndarray:
+    """Log-odds of all events of a batch maker, float64 `(num_events,)`.
+
+    Args:
+        network: The network.
+        maker: Batches of the events.
+        num_events: Their number.
+    """
+    place = parallel.device()
+    network.to(place).eval()
+    scores = np.empty(num_events, dtype=np.float64)
+    with torch.inference_mode():
+        for batch in ahead(maker.batches(SCORED_AT_ONCE)):
+            log_odds = network(to_device(batch, place))
+            scores[batch.positions.numpy()] = log_odds.double().cpu().numpy()
+    return scores
+
+
+def _average(averaged: EventNetwork, network: EventNetwork, step: int) -> None:
+    """Move the averaged weights towards the latest: a plain mean at first, then exponential."""
+    share = max(1 / step, 1 / AVERAGED_STEPS)
+    with torch.no_grad():
+        torch._foreach_lerp_(list(averaged.parameters()), list(network.parameters()), share)
+
+
+def ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """The same items, each made in a second thread while the one before is used."""
+    with ThreadPoolExecutor(1) as maker:
+        pending = maker.submit(next, items, None)
+        while (item := pending.result()) is not None:
+            pending = maker.submit(next, items, None)
+            yield item
+
+
+def to_device(batch: Batch, place: torch.device) -> Batch:
+    """The batch where the network is."""
+    if place.type == "cpu":
+        return batch
+
+    def moved(tensor: Tensor) -> Tensor:
+        return tensor.to(place, non_blocking=True)
+
+    relations = {
+        name: Neighbours(*map(moved, (each.features, each.target, each.lengths)))
+        for name, each in batch.relations.items()
+    }
+    return replace(
+        batch,
+        positions=moved(batch.positions),
+        rows=moved(batch.rows),
+        relations=relations,
+        group=None if batch.group is None else moved(batch.group),
+    )

@@ -1,0 +1,173 @@
+"""A heterogeneous GraphSAGE encoder with a perceptron that decodes customer-variant pairs.
+
+Encoder after McGowan et al. (arXiv 2302.14096) with mean instead of max aggregation, layer
+normalisation and virtual nodes; see Hamilton et al. (arXiv 1706.02216) for GraphSAGE.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.typing import EdgeType, NodeType
+
+from returns.models.graph_batch import GraphBatch
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """All that fixes the shape of the network.
+
+    Attributes:
+        input_widths: Width of the inputs of customers and variants.
+        num_levels: Embedded levels per virtual node type, 0 for one shared vector.
+        relations: Edge types that carry messages.
+        event_width: Width of the encoded event columns.
+        has_baskets: Whether targets have baskets.
+        hidden: Width of node states.
+        decoder_hidden: Width of the decoder.
+        num_layers: Rounds of message passing.
+        dropout: Share of the decoder's states dropped in training.
+    """
+
+    input_widths: Mapping[NodeType, int]
+    num_levels: Mapping[NodeType, int]
+    relations: tuple[EdgeType, ...]
+    event_width: int
+    has_baskets: bool
+    hidden: int
+    decoder_hidden: int
+    num_layers: int
+    dropout: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The architecture as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """The architecture that `to_json` wrote."""
+        relations = tuple(tuple(relation) for relation in content["relations"])
+        return cls(**{**content, "relations": relations})
+
+
+class SAGELayer(nn.Module):
+    """One round of messages: each node hears itself and the mean of each relation's sources.
+
+    Attributes:
+        relations: Edge types whose messages are heard; only their destinations are updated.
+    """
+
+    def __init__(self, relations: tuple[EdgeType, ...], width: int) -> None:
+        """Make the weights.
+
+        Args:
+            relations: Edge types whose messages are heard.
+            width: Width of states.
+        """
+        super().__init__()
+        self.relations = relations
+        destinations = sorted({relation[2] for relation in relations})
+        self.own = nn.ModuleDict({kind: nn.Linear(width, width) for kind in destinations})
+        self.heard = nn.ModuleDict(
+            {_key(relation): nn.Linear(width, width, bias=False) for relation in relations}
+        )
+        self.norm = nn.ModuleDict({kind: nn.LayerNorm(width) for kind in destinations})
+
+    def forward(self, states: Mapping[NodeType, Tensor], batch: GraphBatch) -> dict[str, Tensor]:
+        """Pass messages once.
+
+        Args:
+            states: State of each node type, `(num_nodes, width)`.
+            batch: The graph.
+
+        Returns:
+            New states of the destinations.
+        """
+        sums = {kind: linear(states[kind]) for kind, linear in self.own.items()}
+        for relation in self.relations:
+            source, _, destination = relation
+            mean, linear = batch.relations[relation], self.heard[_key(relation)]
+            # Mean and product commute: multiply on the side with fewer nodes.
+            if len(states[source]) < len(states[destination]):
+                message = mean(linear(states[source]))
+            else:
+                message = linear(mean(states[source]))
+            sums[destination] = sums[destination] + message
+        return {kind: self.norm[kind](total).relu() for kind, total in sums.items()}
+
+
+class ReturnNetwork(nn.Module):
+    """Logit of the return of each target of a graph."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        """Make the weights from torch's default generator."""
+        super().__init__()
+        self.architecture = architecture
+        hidden, decoder = architecture.hidden, architecture.decoder_hidden
+        self.inputs = nn.ModuleDict(
+            {kind: nn.Linear(width, hidden) for kind, width in architecture.input_widths.items()}
+        )
+        self.levels = nn.ModuleDict(
+            {kind: nn.Embedding(1 + number, hidden) for kind, number in _sorted(architecture)}
+        )
+        # Only customers and variants are read out: the last round updates nothing else.
+        last = tuple(r for r in architecture.relations if r[2] in ("customer", "variant"))
+        rounds = [architecture.relations] * (architecture.num_layers - 1) + [last]
+        self.layers = nn.ModuleList(SAGELayer(relations, hidden) for relations in rounds)
+        self.read = nn.ModuleDict(
+            {
+                kind: nn.Linear(hidden, decoder, bias=False)
+                for kind in ("customer", "variant", *["basket"] * architecture.has_baskets)
+            }
+        )
+        self.event = nn.Linear(architecture.event_width, decoder)
+        self.decoder = nn.Sequential(
+            nn.ReLU(),
+            nn.Dropout(architecture.dropout),
+            nn.Linear(decoder, decoder // 2),
+            nn.ReLU(),
+            nn.Dropout(architecture.dropout),
+            nn.Linear(decoder // 2, 1),
+        )
+
+    def forward(self, batch: GraphBatch) -> Tensor:
+        """Score the targets of a graph.
+
+        Returns:
+            Logits, float32 `(num_targets,)`.
+        """
+        states = {kind: linear(batch.inputs[kind]).relu() for kind, linear in self.inputs.items()}
+        states |= {kind: table(batch.levels[kind]) for kind, table in self.levels.items()}
+        for layer in self.layers:
+            states |= layer(states, batch)
+        # The decoder's first product runs on nodes, which are fewer than pairs times states.
+        pair = self.event(batch.events)
+        for kind in ("customer", "variant"):
+            pair = pair + batch.gathers[kind](self.read[kind](states[kind]))
+        if self.architecture.has_baskets:
+            basket = batch.gathers["basket"](states["variant"])
+            pair = pair + batch.gathers["basket_of_target"](self.read["basket"](basket))
+        logits: Tensor = self.decoder(pair).squeeze(1)
+        return logits
+
+
+def _key(relation: EdgeType) -> str:
+    return "__".join(relation)
+
+
+def _sorted(architecture: Architecture) -> list[tuple[NodeType, int]]:
+    return sorted(architecture.num_levels.items())
+
+
+def weighted_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    """Weighted mean binary cross-entropy of labelled targets, in nats.
+
+    Args:
+        logits: `(num_targets,)`.
+        labels: 1 returned, 0 kept; `(num_targets,)`.
+        weights: `(num_targets,)`.
+    """
+    loss = nn.functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
+    return torch.dot(loss, weights) / weights.sum()
