@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from returns.knowledge import NUM_FOLDS, fold_of
+from returns.knowledge import NUM_FOLDS, fold_of, taken_for_new
 from returns.timeline import Timeline
 
 PRIOR_RATE = 0.5
@@ -122,7 +122,8 @@ def undated_history(
         known: Events whose label may be used, bool `(num_events,)`.
         targets: Events to describe, int64 `(num_targets,)`.
         cross_fit: Whether the targets are themselves among `known`: then only other folds count,
-            scaled up to the size of all folds.
+            scaled up to the size of all folds; the customer's only where it is not
+            `returns.knowledge.taken_for_new`.
 
     Returns:
         Per key `{key}_earlier_labelled` and `{key}_earlier_return_rate` (smoothed), float32
@@ -140,6 +141,8 @@ def undated_history(
         returns = np.bincount(code, weights=returned[present], minlength=size)
         labels = np.stack([count, returns.reshape(-1, num_folds)], axis=2)
         known_target = key[targets] >= 0
+        if cross_fit and name == "customer":
+            known_target &= ~taken_for_new(key[targets])
         row = np.where(known_target, key[targets], 0)
         totals = labels.sum(axis=1)[row]
         if cross_fit:

@@ -17,6 +17,11 @@ NUM_FOLDS = 5
 """Folds of the cross-fitting of undated training events."""
 
 
+SHARE_TAKEN_FOR_NEW = 0.75
+"""Share of the customers of undated training events that are taken for new ones; about as many of
+the events that are to be scored come from new customers."""
+
+
 @dataclass(frozen=True)
 class EventArrays:
     """The columns of the events table that time, labels and identity live in, as arrays.
@@ -86,6 +91,26 @@ def known_labels(dataset: Dataset, split: str) -> np.ndarray:
     """
     labelled = pc.is_valid(dataset.events["returned"]).to_numpy()
     return np.asarray(dataset.split_mask(*INFORMED_BY[split]) & labelled)
+
+
+def taken_for_new(customer: np.ndarray) -> np.ndarray:
+    """Customers of undated training events who are treated as if nothing were known of them.
+
+    A training customer without another event in the period is no picture of a new customer: who
+    bought once and appears in the data at all has mostly returned. So that the models learn what
+    new customers do, most customers, drawn by a hash, lend their past to none of their own events.
+
+    Args:
+        customer: Customer index, int64 `(num_events,)`.
+
+    Returns:
+        bool `(num_events,)`.
+    """
+    mixed = customer.astype(np.uint64) * np.uint64(0xD6E8FEB86659FD93)
+    mixed ^= mixed >> np.uint64(32)
+    mixed *= np.uint64(0xD6E8FEB86659FD93)
+    mixed ^= mixed >> np.uint64(32)
+    return np.asarray(mixed % np.uint64(100) < np.uint64(round(100 * SHARE_TAKEN_FOR_NEW)))
 
 
 def fold_of(customer: np.ndarray, variant: np.ndarray) -> np.ndarray:

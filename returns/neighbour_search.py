@@ -15,7 +15,7 @@ from data.schema import Role, columns_with_role, is_categorical
 from returns.columns import quantity, take_or
 from returns.comparisons import levels_as_numbers
 from returns.history_keys import HistoryKeys, quantity_values
-from returns.knowledge import EventArrays, known_labels
+from returns.knowledge import SELF_INFORMED, EventArrays, known_labels, taken_for_new
 from returns.neighbourhood import Neighbourhood, NeighbourLists, offsets_of, ranges
 from returns.protocol import Protocol
 from returns.timeline import Timeline
@@ -54,8 +54,11 @@ def find_neighbours(
             past = Timeline.of(single[name], arrays.day, targets, heard, label_delay_days)
             relations[name] = _latest(past, fan_out)
         else:
+            key = single[name]
+            if name == "customer" and split in SELF_INFORMED and not unlabelled:
+                key = np.where(taken_for_new(key), -1, key)
             pair = _pair_of(arrays.customer, arrays.variant)
-            relations[name] = _drawn(single[name], pair, targets, heard, fan_out)
+            relations[name] = _drawn(key, pair, targets, heard, fan_out)
     quantities = _quantities(dataset, protocol, keys)
     label = np.where(heard, 2 * (arrays.returned == 1).astype(np.int8) - 1, 0)
     return Neighbourhood(

@@ -85,8 +85,8 @@ class NeighbourAttention(nn.Module):
             What was heard, `(num_targets, hidden)`.
         """
         heard = F.gelu(self.neighbour(neighbours.features))
-        by_head = heard.unflatten(1, (self.heads, -1))
-        query = self.query(state).unflatten(1, (self.heads, -1))[neighbours.target]
+        by_head = self._by_head(heard)
+        query = self._by_head(self.query(state))[neighbours.target]
         log_odds = (query * by_head).sum(-1) / by_head.shape[-1] ** 0.5
         weight = (MOST_LOG_ODDS * torch.tanh(log_odds / MOST_LOG_ODDS)).exp()
         weighted = (weight[..., None] * by_head).flatten(1)
@@ -94,10 +94,14 @@ class NeighbourAttention(nn.Module):
         sums = torch.segment_reduce(both, "sum", lengths=neighbours.lengths, unsafe=True)
         total = sums[:, : heard.shape[1]]
         weights = sums[:, heard.shape[1] :] + self.nobody.exp()
-        mean = total.unflatten(1, (self.heads, -1)) / weights[..., None]
+        mean = self._by_head(total) / weights[..., None]
         number = neighbours.lengths.to(state.dtype).log1p()
         out: Tensor = self.out(torch.cat([mean.flatten(1), number[:, None]], dim=1))
         return out
+
+    def _by_head(self, states: Tensor) -> Tensor:
+        """`(n, hidden)` as `(n, heads, hidden / heads)`."""
+        return states.view(len(states), self.heads, states.shape[1] // self.heads)
 
 
 class GroupMessages(nn.Module):

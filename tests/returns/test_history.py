@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from returns.history import PRIOR_RATE, PRIOR_STRENGTH, dated_history, undated_history
-from returns.knowledge import NUM_FOLDS, fold_of
+from returns.knowledge import NUM_FOLDS, SHARE_TAKEN_FOR_NEW, fold_of, taken_for_new
 
 
 def smoothed(returned: float, labelled: float) -> float:
@@ -64,6 +64,19 @@ def test_undated_history_leaves_out_the_events_own_fold(rows, cross_fit):
         assert history["k_earlier_labelled"][event] == pytest.approx(labelled, rel=1e-6)
         rate = smoothed(back, labelled)
         assert history["k_earlier_return_rate"][event] == pytest.approx(rate, rel=1e-6)
+
+
+def test_customers_taken_for_new_have_no_past_in_training_alone():
+    rng = np.random.default_rng(0)
+    customer, variant = rng.integers(0, 200, 3000), rng.integers(0, 50, 3000)
+    returned, known = rng.integers(0, 2, 3000).astype(np.int8), np.ones(3000, dtype=bool)
+    targets, keys = np.arange(3000), {"customer": customer, "variant": variant}
+    new = taken_for_new(customer)
+    assert new.mean() == pytest.approx(SHARE_TAKEN_FOR_NEW, abs=0.1)
+    for cross_fit, hidden in ((True, new), (False, np.zeros(3000, dtype=bool))):
+        history = undated_history(keys, customer, variant, returned, known, targets, cross_fit)
+        assert np.array_equal(history["customer_earlier_labelled"] == 0, hidden)
+        assert (history["variant_earlier_labelled"] > 0).all()
 
 
 def test_repeated_pairs_share_a_fold():
