@@ -70,6 +70,11 @@ class Home:
         return self.root / "hyperparameters"
 
     @property
+    def ablations(self) -> Path:
+        """Predictions of the fits of ablations, and their tables."""
+        return self.root / "ablations"
+
+    @property
     def artifacts(self) -> Path:
         """MLflow artifacts, where MLflow tracks into this home."""
         return self.root / "mlartifacts"

@@ -212,7 +212,7 @@ def paired_difference(
         _replicate_metrics(model, customer, [everyone], replicates, seed) for model in models
     )
     return {
-        name: _estimate(
+        name: with_interval(
             name, value[name] - other_value[name], (replicate[name] - other_replicate[name])[0]
         )
         for name in value
@@ -283,8 +283,14 @@ def _group_report(
     )
 
 
-def _estimate(name: str, value: float, replicates: np.ndarray) -> Estimate:
-    """A figure with the percentile interval of its replicates `(num_replicates,)`."""
+def with_interval(name: str, value: float, replicates: np.ndarray) -> Estimate:
+    """A figure with the percentile interval of its replicates.
+
+    Args:
+        name: Of the metric; decides whether the interval is centred on the figure.
+        value: The figure on the events themselves.
+        replicates: The figure in each replicate, `(num_replicates,)`, NaN where undefined.
+    """
     defined = replicates[~np.isnan(replicates)]
     if np.isnan(value) or 2 * len(defined) < len(replicates):
         return Estimate(value, np.nan, np.nan)
@@ -294,8 +300,8 @@ def _estimate(name: str, value: float, replicates: np.ndarray) -> Estimate:
 
 
 def _share(name: str, value: float, replicates: np.ndarray) -> Estimate:
-    """As `_estimate`, with the ends of a centred interval kept inside [0, 1]."""
-    estimate = _estimate(name, value, replicates)
+    """As `with_interval`, with the ends of a centred interval kept inside [0, 1]."""
+    estimate = with_interval(name, value, replicates)
     if name not in CENTRED:
         return estimate
     low, high = np.clip([estimate.low, estimate.high], 0.0, 1.0)

@@ -15,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from returns.evaluation import Report
+from returns.evaluation import Estimate, Report
 from returns.metrics import CALIBRATION_BINS, EventSums, ScoreBins, ScoredEvents, Totals, ratio
 from returns.protocol import Protocol
 
@@ -200,8 +200,8 @@ def model_comparison(reports: Mapping[str, Report], protocol: Protocol, source: 
         ("f1", -0.12, BLUE, "o", "F1 at 0.5"),
         ("f1_at_threshold", 0.12, VERMILION, "D", "F1 at the chosen threshold"),
     ):
-        _intervals(left, places + offset, reports, metric, colour, marker, label)
-    _intervals(right, places, reports, "cross_entropy", BLUE, "o", None)
+        _intervals(left, places + offset, _overall(reports, metric), colour, marker, label)
+    _intervals(right, places, _overall(reports, "cross_entropy"), BLUE, "o", None)
     left.set(xlabel="F1 (higher is better)", yticks=places, yticklabels=list(reports))
     left.invert_yaxis()
     right.set(xlabel="Cross-entropy in nats (lower is better)")
@@ -211,6 +211,46 @@ def model_comparison(reports: Mapping[str, Report], protocol: Protocol, source: 
     figure.legend(loc="outside lower center", ncols=2, frameon=False)
     num_events = next(iter(reports.values())).overall.num_events
     figure.suptitle(f"Models on {num_events:,} events\n{_tag(protocol, source)}", fontsize=11)
+    return figure
+
+
+def difference_forest(
+    differences: Mapping[str, Mapping[str, Mapping[str, Estimate]]],
+    reference: str,
+    protocol: Protocol,
+    source: str,
+) -> Figure:
+    """Differences of cross-entropy and ROC AUC to a reference, each with its 95 % interval.
+
+    Args:
+        differences: Of each case by its name, for each group of events (`all` and others) the
+            difference of `cross_entropy` and `roc_auc`.
+        reference: Name of what they are differences to.
+        protocol: What the models were allowed to see.
+        source: Where the events come from.
+    """
+    groups = list(next(iter(differences.values())))
+    figure = _figure((9.6, 1.8 + 0.2 * (1 + len(groups)) * len(differences)))
+    left, right = figure.subplots(1, 2, sharey=True)
+    places = np.arange(len(differences))
+    offsets = (np.arange(len(groups)) - (len(groups) - 1) / 2) * 0.8 / max(len(groups), 1)
+    for axes, metric in ((left, "cross_entropy"), (right, "roc_auc")):
+        axes.axvline(0, color=GREY, linewidth=1)
+        for group, offset, colour, marker in zip(
+            groups, offsets, cycle(COLOURS), cycle("oDs^v"), strict=False
+        ):
+            estimates = [of_case[group][metric] for of_case in differences.values()]
+            label = f"{group} customers" if axes is left else None
+            _intervals(axes, places + offset, estimates, colour, marker, label)
+        axes.grid(axis="x", color="#dddddd")
+        axes.set_axisbelow(True)
+        axes.locator_params(axis="x", nbins=6)
+    left.set(xlabel="Cross-entropy in nats (right of 0 is worse)")
+    left.set(yticks=places, yticklabels=list(differences))
+    left.invert_yaxis()
+    right.set(xlabel="ROC AUC (left of 0 is worse)")
+    figure.legend(loc="outside lower center", ncols=len(groups), frameon=False)
+    figure.suptitle(f"Difference to {reference}\n{_tag(protocol, source)}", fontsize=11)
     return figure
 
 
@@ -306,16 +346,18 @@ def _spoken(metric: str) -> str:
     return metric.replace("_", " ").replace("cross entropy", "cross-entropy")
 
 
+def _overall(reports: Mapping[str, Report], metric: str) -> list[Estimate]:
+    return [report.overall.metrics[metric] for report in reports.values()]
+
+
 def _intervals(
     axes: Axes,
     places: np.ndarray,
-    reports: Mapping[str, Report],
-    metric: str,
+    estimates: Sequence[Estimate],
     colour: str,
     marker: str,
     label: str | None,
 ) -> None:
-    estimates = [report.overall.metrics[metric] for report in reports.values()]
     value = np.array([estimate.value for estimate in estimates])
     ends = np.array([[estimate.low, estimate.high] for estimate in estimates]).T
     error = np.clip([value - ends[0], ends[1] - value], 0, None)
