@@ -3,8 +3,8 @@
 The graph seen from its edges: two purchases are neighbours by a relation if they share a node of
 it. A list holds only what `returns.knowledge` lets be known of the past, so that a model that reads
 nothing else cannot leak: of dated data the latest labelled events strictly before the order's day;
-of undated data a uniform draw of other pairs' labelled events. Under `paper` undated events of the
-same half of the release are heard without their labels, as published.
+of undated data a uniform draw of other pairs' labelled events. Under `paper` no label of undated
+data travels, as published: there the events of a customer are a group that is decoded together.
 """
 
 import numpy as np
@@ -44,18 +44,15 @@ def find_neighbours(
     arrays = EventArrays.of(dataset)
     single = keys.single(dataset, protocol)
     unlabelled = arrays.day is None and protocol is Protocol.PAPER
-    if unlabelled:
-        heard = dataset.split_mask(*(("test",) if split == "test" else ("train", "validation")))
-    else:
-        heard = known_labels(dataset, split) & (arrays.returned >= 0)
+    heard = known_labels(dataset, split) & (arrays.returned >= 0) & (not unlabelled)
     relations = {}
-    for name in keys.relations:
+    for name in () if unlabelled else keys.relations:
         if arrays.day is not None:
             past = Timeline.of(single[name], arrays.day, targets, heard, label_delay_days)
             relations[name] = _latest(past, fan_out)
         else:
             key = single[name]
-            if name == "customer" and split in SELF_INFORMED and not unlabelled:
+            if name == "customer" and split in SELF_INFORMED:
                 key = np.where(taken_for_new(key), -1, key)
             pair = _pair_of(arrays.customer, arrays.variant)
             relations[name] = _drawn(key, pair, targets, heard, fan_out)
@@ -64,7 +61,7 @@ def find_neighbours(
     return Neighbourhood(
         targets=targets,
         relations=relations,
-        label=np.zeros_like(arrays.returned) if unlabelled else label.astype(np.int8),
+        label=label.astype(np.int8),
         day=arrays.day,
         codes=np.stack([code.astype(np.int32) for code in single.values()], axis=1),
         keys=tuple(single),

@@ -76,10 +76,10 @@ class BoostedTrees(Configured, ABC):
 
     rounds: int = 2000
     patience: int = 50
-    learning_rate: float = 0.08
-    event_share: float = 0.8
-    column_share: float = 0.6
-    l2_penalty: float = 2.0
+    learning_rate: float = 0.07
+    event_share: float = 0.95
+    column_share: float = 0.4
+    l2_penalty: float = 3.0
 
     _layout: FeatureLayout = field(init=False, repr=False)
     _booster: Any = field(init=False, repr=False)
@@ -158,7 +158,7 @@ class BoostedTrees(Configured, ABC):
 SHARED_RANGES: SearchSpace = {
     "learning_rate": FloatRange(0.02, 0.3, log=True),
     "event_share": FloatRange(0.4, 1.0),
-    "column_share": FloatRange(0.2, 1.0),
+    "column_share": FloatRange(0.1, 1.0),
     "l2_penalty": FloatRange(0.01, 100.0, log=True),
 }
 """What is tuned alike in every library."""

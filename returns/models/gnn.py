@@ -1,7 +1,7 @@
 """The recommended return classifier: a graph network over events, trained in mini-batches."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Self
@@ -25,16 +25,22 @@ from returns.models.saving import (
     require_learnable,
     write_configuration,
 )
-from returns.models.search_space import Choice, FloatRange, SearchSpace
+from returns.models.search_space import Choice, FloatRange, IntegerRange, SearchSpace
 from returns.neighbourhood import Neighbourhood
 
 WEIGHTS = "gnn.safetensors"
 
-ENSEMBLED_EVENTS = 300_000
-"""Networks are averaged until they have seen so many events an epoch between them ..."""
+MANY_EVENTS = 300_000
+"""Training events from which on one network, hardly held back, learns best."""
 
 MOST_MEMBERS = 5
-"""... or until they are so many."""
+"""Networks that are averaged at most."""
+
+DEFAULTS: Mapping[bool, Mapping[str, float]] = {
+    False: {"batch_size": 512, "dropout": 0.5, "input_dropout": 0.3, "weight_decay": 0.1},
+    True: {"batch_size": 2048, "dropout": 0.1, "input_dropout": 0.0, "weight_decay": 0.01},
+}
+"""What hyper-parameters are that are None: for few training events, and for `MANY_EVENTS`."""
 
 
 @dataclass(eq=False)
@@ -44,38 +50,38 @@ class GNN(Configured):
     Attributes:
         seed: Of weights, dropout, and the order of batches; the global generator is not touched.
         epochs: Passes over the training events; the best one's averaged weights are kept.
-        members: Networks whose log-odds are averaged; None: more the fewer events there are, see
-            `ENSEMBLED_EVENTS`. Few events leave much to the luck of a seed.
+        members: Networks whose log-odds are averaged; None: as many as see `MANY_EVENTS` between
+            them, but at most `MOST_MEMBERS`. Few events leave much to the luck of a seed.
         fan_out: Most neighbours of an event by one relation.
         hidden: Width of states.
         heads: Attention heads.
-        dropout: Share of states dropped in training.
-        input_dropout: Share of feature columns dropped in training.
         learning_rate: Peak of the one-cycle schedule.
+        dropout: Share of states dropped in training; None: see `DEFAULTS`, as for the others below.
+        input_dropout: Share of feature columns dropped in training.
         weight_decay: Decoupled weight decay.
         batch_size: Events of a step.
     """
 
     name: ClassVar[str] = "gnn"
     search_space: ClassVar[SearchSpace] = {
-        "fan_out": Choice((8, 16, 32)),
-        "hidden": Choice((16, 32, 64)),
-        "dropout": FloatRange(0.1, 0.6),
-        "input_dropout": FloatRange(0.0, 0.5),
-        "learning_rate": FloatRange(3e-4, 5e-3, log=True),
-        "weight_decay": FloatRange(1e-3, 0.5, log=True),
+        "fan_out": IntegerRange(4, 32, log=True),
+        "hidden": Choice((16, 32, 64, 128)),
+        "learning_rate": FloatRange(3e-4, 1e-2, log=True),
+        "dropout": Choice((None, 0.1, 0.3, 0.5)),
+        "input_dropout": Choice((None, 0.0, 0.15, 0.3)),
+        "weight_decay": Choice((None, 0.001, 0.01, 0.1, 0.3)),
     }
 
-    epochs: int = 5
+    epochs: int = 6
     members: int | None = None
-    fan_out: int = 16
-    hidden: int = 32
-    heads: int = 4
-    dropout: float = 0.4
-    input_dropout: float = 0.2
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.1
-    batch_size: int = 512
+    fan_out: int = 12
+    hidden: int = 64
+    heads: int = 8
+    learning_rate: float = 2e-3
+    dropout: float | None = None
+    input_dropout: float | None = None
+    weight_decay: float | None = None
+    batch_size: int | None = None
 
     _rows: DenseEncoder = field(init=False, repr=False)
     _neighbours: NeighbourEncoder = field(init=False, repr=False)
@@ -89,7 +95,7 @@ class GNN(Configured):
             ValueError: The training events are not of both classes, or labels are unknown.
         """
         require_learnable(train, validation)
-        members = self._members(len(train))
+        members = self.members or max(1, min(MOST_MEMBERS, math.ceil(MANY_EVENTS / len(train))))
         heard = self._encode(train)
         maker = BatchMaker(train, heard, self._rows, self._neighbours)
         held_out = self._maker(validation)
@@ -190,10 +196,10 @@ class GNN(Configured):
             model._networks.append(network)
         return model
 
-    def _members(self, num_events: int) -> int:
-        if self.members is not None:
-            return self.members
-        return max(1, min(MOST_MEMBERS, math.ceil(ENSEMBLED_EVENTS / num_events)))
+    def _resolved(self, name: str, num_events: int) -> float:
+        """A hyper-parameter, or where it is None what suits the number of training events."""
+        given: float | None = getattr(self, name)
+        return DEFAULTS[num_events >= MANY_EVENTS][name] if given is None else given
 
     def _encode(self, events: EventSet) -> Neighbourhood:
         """Fit the encoders on training events; their neighbourhood."""
@@ -216,16 +222,20 @@ class GNN(Configured):
     ) -> EventNetwork:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_seed(self.seed, member))
-            network = EventNetwork(self._architecture(maker))
+            network = EventNetwork(self._architecture(maker, len(events)))
             # Ranks start from the same weights, then drop different states.
             torch.manual_seed(_seed(self.seed, member, parallel.rank()))
             schedule = Schedule(
-                self.epochs, last_epoch, self.learning_rate, self.weight_decay, self.batch_size,
-                _seed(self.seed, member),
-            )  # fmt: skip
+                epochs=self.epochs,
+                last_epoch=last_epoch,
+                learning_rate=self.learning_rate,
+                weight_decay=self._resolved("weight_decay", len(events)),
+                batch_size=int(self._resolved("batch_size", len(events))),
+                seed=_seed(self.seed, member),
+            )
             return train(network, maker, events.labels, events.weights, schedule, after_epoch)
 
-    def _architecture(self, maker: BatchMaker) -> Architecture:
+    def _architecture(self, maker: BatchMaker, num_events: int) -> Architecture:
         return Architecture(
             row_width=self._rows.width,
             neighbour_width=self._neighbours.width,
@@ -233,8 +243,8 @@ class GNN(Configured):
             grouped=maker.is_grouped,
             hidden=self.hidden,
             heads=self.heads,
-            dropout=self.dropout,
-            input_dropout=self.input_dropout,
+            dropout=self._resolved("dropout", num_events),
+            input_dropout=self._resolved("input_dropout", num_events),
         )
 
 

@@ -30,8 +30,8 @@ class LightGBM(BoostedTrees):
         "min_leaf_events": IntegerRange(20, 2000, log=True),
     }
 
-    num_leaves: int = 31
-    min_leaf_events: int = 200
+    num_leaves: int = 21
+    min_leaf_events: int = 480
 
     def _grow(
         self, train: EventSet, validation: EventSet | None, rounds: int, reports: RoundReports

@@ -31,8 +31,8 @@ class XGBoost(BoostedTrees):
         "min_child_weight": FloatRange(1.0, 500.0, log=True),
     }
 
-    max_depth: int = 6
-    min_child_weight: float = 50.0
+    max_depth: int = 5
+    min_child_weight: float = 75.0
 
     def _grow(
         self, train: EventSet, validation: EventSet | None, rounds: int, reports: RoundReports

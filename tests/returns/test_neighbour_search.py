@@ -4,7 +4,6 @@ import pytest
 from data.dataset import index_tables
 from returns.history_keys import HistoryKeys
 from returns.knowledge import (
-    LEARNING,
     PARTS,
     SELF_INFORMED,
     EventArrays,
@@ -95,12 +94,11 @@ def test_labels_are_told_of_known_events_alone(make_tables):
         assert np.array_equal(neighbourhood.label[known], signs[known])
 
 
-def test_under_paper_undated_neighbours_of_the_same_half_keep_their_labels_to_themselves(undated):
-    for split, half in ((LEARNING, ("train", "validation")), ("test", ("test",))):
+def test_under_paper_no_label_of_undated_data_travels(undated):
+    for split in PARTS:
         neighbourhood = found(undated, split, Protocol.PAPER)
+        assert not neighbourhood.relations
         assert not neighbourhood.label.any()
-        for lists in neighbourhood.relations.values():
-            assert undated.split_mask(*half)[lists.events].all()
         assert np.array_equal(
             neighbourhood.group, EventArrays.of(undated).customer[neighbourhood.targets]
         )

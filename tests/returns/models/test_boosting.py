@@ -64,7 +64,7 @@ def test_reports_are_few_and_begin_with_every_round(most_rounds: int) -> None:
     recorder = LossRecorder()
     reports = RoundReports("boosting", most_rounds, recorder)
     for rounds_done in range(1, most_rounds + 1):
-        reports(rounds_done, 0.5, 0.6)
+        reports(rounds_done, {"train": 0.5, "validation": 0.6})
     steps = sorted(recorder.losses)
     assert len(steps) <= MOST_REPORTS
     assert steps[:5] == list(range(1, min(5, most_rounds) + 1))
