@@ -215,7 +215,7 @@ def _write(table: AblationTable, out: Path, arguments: Arguments) -> list[Path]:
 
 
 def _forest(table: AblationTable, arguments: Arguments) -> Figure:
-    place = f"{described(arguments.source)}, {arguments.split} split, {arguments.seeds} seeds"
+    place = f"{described(arguments.source)}, {arguments.split} split, seeds: {arguments.seeds}"
     return difference_forest(table.estimates(), table.reference, arguments.protocol, place)
 
 
@@ -241,7 +241,7 @@ def _parameters(arguments: Arguments, folder: Path, cases: list[Case]) -> dict[s
 def _print(table: AblationTable, arguments: Arguments, console: Console) -> None:
     subject = f"{described(arguments.source)}, protocol {arguments.protocol.value}"
     title = (
-        f"{subject}: {arguments.split} split, {arguments.seeds} seeds, against {table.reference}"
+        f"{subject}: {arguments.split} split, seeds: {arguments.seeds}, against {table.reference}"
     )
     printed = Table(title=title, box=SIMPLE_HEAD, padding=0)
     printed.add_column("case", no_wrap=True)

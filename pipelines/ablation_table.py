@@ -171,7 +171,7 @@ class AblationTable:
         texts = {
             "cross-entropy": f"{each.figures['all']['cross_entropy'].mean:.{DECIMALS}f}",
             "difference [95 %]": _interval(loss.estimate),
-            "s.d. over seeds": f"{loss.seed_deviation:.{DECIMALS}f}",
+            "s.d. over seeds": _deviation(loss),
         }
         for group in of_case:
             if group != "all":
@@ -213,6 +213,11 @@ def _or_null(value: float) -> float | None:
 
 def _ends(estimate: Estimate) -> tuple[tuple[str, float], tuple[str, float]]:
     return ("_low", estimate.low), ("_high", estimate.high)
+
+
+def _deviation(difference: SeedDifference) -> str:
+    deviation = difference.seed_deviation
+    return "one seed" if np.isnan(deviation) else f"{deviation:.{DECIMALS}f}"
 
 
 def _interval(estimate: Estimate) -> str:

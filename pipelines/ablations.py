@@ -62,28 +62,36 @@ def applicable_cases(
     fan_out = create("gnn", **hyperparameters).hyperparameters["fan_out"]
     return [
         Case(REFERENCE, "nothing: the graph network, one of it (`members=1`)"),
-        *_neighbour_cases(heard),
+        *(_neighbour_cases(heard, fan_out) if heard.relations else ()),
+        *_group_cases(heard),
         *_column_cases(train, keys),
-        *_size_cases(fan_out),
+        Case("average-of-5", "five networks averaged", hyperparameters={"members": 5}),
         *ALTERNATIVES,
     ]
 
 
-def _neighbour_cases(heard: Neighbourhood) -> Iterator[Case]:
-    alone = {"members": 1, "fan_out": 0}
-    yield Case("no-neighbours", "all neighbours (`fan_out=0`)", hyperparameters=alone)
+def _neighbour_cases(heard: Neighbourhood, fan_out: int) -> Iterator[Case]:
+    fan_outs = {"no-neighbours": 0, "half-fan-out": fan_out // 2, "double-fan-out": 2 * fan_out}
+    for name, number in fan_outs.items():
+        yield Case(
+            name,
+            f"{number} neighbours by each relation instead of {fan_out}",
+            hyperparameters={"members": 1, "fan_out": number},
+        )
     for relation in heard.relations:
         yield Case(
             f"no-{_word(relation)}-neighbours",
             f"neighbours by {relation}; those by other relations still tell if they share it",
             taken_out=TakenOut(relation=relation),
         )
-    if heard.label.any():
-        yield Case(
-            "no-neighbour-labels",
-            "labels of neighbours; history columns still count them",
-            taken_out=TakenOut(neighbour_labels=True),
-        )
+    yield Case(
+        "no-neighbour-labels",
+        "labels of neighbours; history columns still count them",
+        taken_out=TakenOut(neighbour_labels=True),
+    )
+
+
+def _group_cases(heard: Neighbourhood) -> Iterator[Case]:
     if heard.group is not None:
         yield Case(
             "no-group-messages",
@@ -106,14 +114,6 @@ def _column_cases(train: EventSet, keys: HistoryKeys) -> Iterator[Case]:
     for name, (pattern, sentence) in columns.items():
         if matching_columns(train.features, pattern):
             yield Case(f"no-{name}", sentence, taken_out=TakenOut(columns=pattern))
-
-
-def _size_cases(fan_out: int) -> Iterator[Case]:
-    for name, number in (("half", fan_out // 2), ("double", 2 * fan_out)):
-        sentence = f"{number} neighbours by each relation instead of {fan_out}"
-        hyperparameters = {"members": 1, "fan_out": number}
-        yield Case(f"{name}-fan-out", sentence, hyperparameters=hyperparameters)
-    yield Case("average-of-5", "five networks averaged", hyperparameters={"members": 5})
 
 
 def _word(name: str) -> str:

@@ -9,10 +9,11 @@ from matplotlib.figure import Figure
 from sklearn.metrics import precision_score, recall_score, roc_curve
 
 from returns import plots
-from returns.evaluation import evaluate
+from returns.evaluation import Estimate, evaluate
 from returns.protocol import Protocol
 
 STRICT, SOURCE = Protocol.STRICT, "twin (synthetic)"
+UNDEFINED = Estimate(np.nan, np.nan, np.nan)
 TRIALS = np.array([0.65, 0.66, 0.64, 9.0, np.inf, 0.63, 0.65])
 
 
@@ -32,6 +33,8 @@ def every_figure() -> dict[str, Figure]:
     }
     history = {"validation_cross_entropy": [(1, 0.7), (2, 0.6), (3, 0.65)]}
     one = (labels, scores["mlp"], "mlp", STRICT, SOURCE)
+    difference = {"cross_entropy": Estimate(0.01, -0.01, 0.02), "roc_auc": UNDEFINED}
+    differences = {"no neighbours": {"all": difference, "new": difference}}
     return {
         "roc": plots.roc_curves(labels, scores, STRICT, SOURCE),
         "precision_recall": plots.precision_recall_curves(labels, scores, STRICT, SOURCE),
@@ -39,6 +42,7 @@ def every_figure() -> dict[str, Figure]:
         "scores": plots.score_distribution(*one),
         "learning": plots.learning_curve(history, "mlp", STRICT, SOURCE),
         "tuning": plots.optimisation_history(TRIALS, "mlp", STRICT, SOURCE),
+        "forest": plots.difference_forest(differences, "gnn", STRICT, SOURCE),
         "comparison": plots.model_comparison(reports, STRICT, SOURCE),
     }
 
