@@ -8,7 +8,7 @@ from typing import Any
 from returns.ablation import TakenOut, matching_columns
 from returns.event_set import EventSet
 from returns.history_keys import HistoryKeys
-from returns.models.registry import create
+from returns.models.gnn import GNN
 from returns.neighbourhood import Neighbourhood
 
 REFERENCE = "gnn"
@@ -59,7 +59,7 @@ def applicable_cases(
         hyperparameters: Given for `gnn`; the fan-out is halved and doubled from there.
     """
     heard = train.build_neighbourhood(0)
-    fan_out = create("gnn", **hyperparameters).hyperparameters["fan_out"]
+    fan_out = int(GNN(**hyperparameters).resolved("fan_out", len(train)))
     return [
         Case(REFERENCE, "nothing: the graph network, one of it (`members=1`)"),
         *(_neighbour_cases(heard, fan_out) if heard.relations else ()),

@@ -25,7 +25,7 @@ from returns.models.saving import (
     require_learnable,
     write_configuration,
 )
-from returns.models.search_space import Choice, FloatRange, IntegerRange, SearchSpace
+from returns.models.search_space import Choice, FloatRange, SearchSpace
 from returns.neighbourhood import Neighbourhood
 
 WEIGHTS = "gnn.safetensors"
@@ -37,8 +37,20 @@ MOST_MEMBERS = 5
 """Networks that are averaged at most."""
 
 DEFAULTS: Mapping[bool, Mapping[str, float]] = {
-    False: {"batch_size": 512, "dropout": 0.5, "input_dropout": 0.3, "weight_decay": 0.1},
-    True: {"batch_size": 2048, "dropout": 0.1, "input_dropout": 0.0, "weight_decay": 0.01},
+    False: {
+        "fan_out": 16,
+        "batch_size": 512,
+        "dropout": 0.5,
+        "input_dropout": 0.3,
+        "weight_decay": 0.1,
+    },
+    True: {
+        "fan_out": 8,
+        "batch_size": 2048,
+        "dropout": 0.1,
+        "input_dropout": 0.0,
+        "weight_decay": 0.01,
+    },
 }
 """What hyper-parameters are that are None: for few training events, and for `MANY_EVENTS`."""
 
@@ -52,11 +64,12 @@ class GNN(Configured):
         epochs: Passes over the training events; the best one's averaged weights are kept.
         members: Networks whose log-odds are averaged; None: as many as see `MANY_EVENTS` between
             them, but at most `MOST_MEMBERS`. Few events leave much to the luck of a seed.
-        fan_out: Most neighbours of an event by one relation.
         hidden: Width of states.
         heads: Attention heads.
         learning_rate: Peak of the one-cycle schedule.
-        dropout: Share of states dropped in training; None: see `DEFAULTS`, as for the others below.
+        fan_out: Most neighbours of an event by one relation; None: see `DEFAULTS`, as for all
+            below.
+        dropout: Share of states dropped in training.
         input_dropout: Share of feature columns dropped in training.
         weight_decay: Decoupled weight decay.
         batch_size: Events of a step.
@@ -64,7 +77,7 @@ class GNN(Configured):
 
     name: ClassVar[str] = "gnn"
     search_space: ClassVar[SearchSpace] = {
-        "fan_out": IntegerRange(4, 32, log=True),
+        "fan_out": Choice((None, 4, 8, 16, 32)),
         "hidden": Choice((16, 32, 64, 128)),
         "learning_rate": FloatRange(3e-4, 1e-2, log=True),
         "dropout": Choice((None, 0.1, 0.3, 0.5)),
@@ -74,10 +87,10 @@ class GNN(Configured):
 
     epochs: int = 6
     members: int | None = None
-    fan_out: int = 12
     hidden: int = 64
     heads: int = 8
     learning_rate: float = 2e-3
+    fan_out: int | None = None
     dropout: float | None = None
     input_dropout: float | None = None
     weight_decay: float | None = None
@@ -87,6 +100,7 @@ class GNN(Configured):
     _neighbours: NeighbourEncoder = field(init=False, repr=False)
     _networks: list[EventNetwork] = field(init=False, repr=False)
     _best_epochs: list[int] = field(init=False, repr=False)
+    _fan_out: int = field(init=False, repr=False)
 
     def fit(self, train: EventSet, validation: EventSet, reporter: Reporter) -> None:
         """Learn from `train`; `validation` chooses the epoch whose weights are kept.
@@ -164,6 +178,7 @@ class GNN(Configured):
             "rows": self._rows.to_json(),
             "neighbours": self._neighbours.to_json(),
             "best_epochs": self._best_epochs,
+            "fan_out": self._fan_out,
         }
         write_configuration(folder, self, fitted)
 
@@ -179,7 +194,7 @@ class GNN(Configured):
         model = cls(**hyperparameters)
         model._rows = DenseEncoder.from_json(fitted["rows"])
         model._neighbours = NeighbourEncoder.from_json(fitted["neighbours"])
-        model._best_epochs = fitted["best_epochs"]
+        model._best_epochs, model._fan_out = fitted["best_epochs"], fitted["fan_out"]
         weights = load_file(folder / WEIGHTS)
         model._networks = []
         for number in range(len(model._best_epochs)):
@@ -196,20 +211,26 @@ class GNN(Configured):
             model._networks.append(network)
         return model
 
-    def _resolved(self, name: str, num_events: int) -> float:
-        """A hyper-parameter, or where it is None what suits the number of training events."""
+    def resolved(self, name: str, num_events: int) -> float:
+        """A hyper-parameter, or where it is None what suits the number of training events.
+
+        Args:
+            name: One of those that `DEFAULTS` names.
+            num_events: Number of training events.
+        """
         given: float | None = getattr(self, name)
         return DEFAULTS[num_events >= MANY_EVENTS][name] if given is None else given
 
     def _encode(self, events: EventSet) -> Neighbourhood:
         """Fit the encoders on training events; their neighbourhood."""
-        heard = events.build_neighbourhood(self.fan_out)
+        self._fan_out = int(self.resolved("fan_out", len(events)))
+        heard = events.build_neighbourhood(self._fan_out)
         self._rows = DenseEncoder().fit(events.features, events.weights)
         self._neighbours = NeighbourEncoder.fit(heard, events.weights)
         return heard
 
     def _maker(self, events: EventSet) -> BatchMaker:
-        heard = events.build_neighbourhood(self.fan_out)
+        heard = events.build_neighbourhood(self._fan_out)
         return BatchMaker(events, heard, self._rows, self._neighbours)
 
     def _train(
@@ -229,8 +250,8 @@ class GNN(Configured):
                 epochs=self.epochs,
                 last_epoch=last_epoch,
                 learning_rate=self.learning_rate,
-                weight_decay=self._resolved("weight_decay", len(events)),
-                batch_size=int(self._resolved("batch_size", len(events))),
+                weight_decay=self.resolved("weight_decay", len(events)),
+                batch_size=int(self.resolved("batch_size", len(events))),
                 seed=_seed(self.seed, member),
             )
             return train(network, maker, events.labels, events.weights, schedule, after_epoch)
@@ -243,8 +264,8 @@ class GNN(Configured):
             grouped=maker.is_grouped,
             hidden=self.hidden,
             heads=self.heads,
-            dropout=self._resolved("dropout", num_events),
-            input_dropout=self._resolved("input_dropout", num_events),
+            dropout=self.resolved("dropout", num_events),
+            input_dropout=self.resolved("input_dropout", num_events),
         )
 
 

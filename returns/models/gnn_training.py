@@ -22,6 +22,9 @@ SCORED_AT_ONCE = 1 << 14
 AVERAGED_STEPS = 200
 """About so many of the latest steps make the averaged weights."""
 
+FEWEST_STEPS = 10
+"""Steps that the learning rate is planned for at least."""
+
 LARGEST_GRADIENT = 1.0
 """Norm that a step's gradient is cut to."""
 
@@ -75,7 +78,8 @@ def train(
     target = torch.from_numpy(labels.astype(np.float32)).to(place)
     weight = torch.from_numpy(weights.astype(np.float32)).to(place)
     averaged = copy.deepcopy(network)
-    steps = schedule.epochs * maker.num_batches(schedule.batch_size)
+    # The schedule cannot rise within fewer steps than these.
+    steps = max(FEWEST_STEPS, schedule.epochs * maker.num_batches(schedule.batch_size))
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay
     )
