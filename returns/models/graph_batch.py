@@ -9,7 +9,7 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 from torch_geometric.typing import EdgeType, NodeType
 
-from returns.aggregation import MeanAggregation
+from returns.aggregation import MeanAggregation, RowGather
 from returns.graph import ORDERED_IN, PURCHASES
 from returns.history import PRIOR_RATE, PRIOR_STRENGTH
 
@@ -22,7 +22,8 @@ class GraphBatch:
         inputs: Input of customers and variants, float32 `(num_nodes, width)`.
         levels: Embedded level of each virtual node, int64 `(num_nodes,)`, 0 unknown.
         relations: Mean over each relation's sources.
-        gathers: Picks each target's customer, variant and (where there is one) basket mean.
+        baskets: Mean over the variants of each basket; None where there are no baskets.
+        gathers: Picks each target's customer, variant and (where there is one) basket.
         events: Encoded columns of the targets, float32 `(num_targets, event_width)`.
         labels: 1 returned, 0 kept, NaN unknown; float32 `(num_targets,)`.
         weights: Weight of each target, float32 `(num_targets,)`.
@@ -32,7 +33,8 @@ class GraphBatch:
     inputs: Mapping[NodeType, Tensor]
     levels: Mapping[NodeType, Tensor]
     relations: Mapping[EdgeType, MeanAggregation]
-    gathers: Mapping[NodeType, MeanAggregation]
+    baskets: MeanAggregation | None
+    gathers: Mapping[NodeType, RowGather]
     events: Tensor
     labels: Tensor
     weights: Tensor
@@ -79,6 +81,7 @@ def make_batch(
         inputs=inputs,
         levels=levels,
         relations=relations,
+        baskets=_baskets(graph),
         gathers=_gathers(graph),
         events=torch.from_numpy(events[graph.position.numpy()]),
         labels=graph[PURCHASES].edge_label,
@@ -108,23 +111,20 @@ def _codes(levels: np.ndarray, known: Mapping[str, int]) -> Tensor:
     return torch.from_numpy(np.where(names[place] == levels, codes, 0))
 
 
-def _gathers(graph: HeteroData) -> dict[NodeType, MeanAggregation]:
+def _gathers(graph: HeteroData) -> dict[NodeType, RowGather]:
     customer, variant = graph[PURCHASES].edge_label_index
-    number = len(customer)
-    target = torch.arange(number)
     gathers = {
-        "customer": MeanAggregation(
-            torch.stack([customer, target]), graph["customer"].num_nodes, number
-        ),
-        "variant": MeanAggregation(
-            torch.stack([variant, target]), graph["variant"].num_nodes, number
-        ),
+        "customer": RowGather.of(customer, graph["customer"].num_nodes),
+        "variant": RowGather.of(variant, graph["variant"].num_nodes),
     }
     if "target_basket" in graph:
-        gathers["basket"] = MeanAggregation(
-            graph[ORDERED_IN].edge_index, graph["variant"].num_nodes, graph["basket"].num_nodes
-        )
-        gathers["basket_of_target"] = MeanAggregation(
-            torch.stack([graph.target_basket, target]), graph["basket"].num_nodes, number
-        )
+        gathers["basket"] = RowGather.of(graph.target_basket, graph["basket"].num_nodes)
     return gathers
+
+
+def _baskets(graph: HeteroData) -> MeanAggregation | None:
+    if ORDERED_IN not in graph.edge_types:
+        return None
+    return MeanAggregation(
+        graph[ORDERED_IN].edge_index, graph["variant"].num_nodes, graph["basket"].num_nodes
+    )

@@ -170,7 +170,7 @@ class SAGE:
                 network.train()
                 optimizer.zero_grad()
                 batch = train[number]
-                loss = weighted_cross_entropy(network(batch), batch.labels, batch.weights)
+                loss = network.loss(batch)
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 schedule.step()
@@ -200,7 +200,7 @@ class SAGE:
             num_levels={kind: len(self._levels.get(kind, {})) for kind in batch.levels},
             relations=tuple(batch.relations),
             event_width=batch.events.shape[1],
-            has_baskets="basket" in batch.gathers,
+            has_baskets=batch.baskets is not None,
             hidden=self.hidden,
             decoder_hidden=self.decoder_hidden,
             num_layers=self.num_layers,

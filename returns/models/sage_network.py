@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch_geometric.typing import EdgeType, NodeType
 
 from returns.models.graph_batch import GraphBatch
+from returns.models.pair_decoder import PairDecoder
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ class SAGELayer(nn.Module):
         Returns:
             New states of the destinations.
         """
+        # Sums and their activation are written in place: no product's gradient needs them.
         sums = {kind: linear(states[kind]) for kind, linear in self.own.items()}
         for relation in self.relations:
             source, _, destination = relation
@@ -94,8 +96,8 @@ class SAGELayer(nn.Module):
                 message = mean(linear(states[source]))
             else:
                 message = linear(mean(states[source]))
-            sums[destination] = sums[destination] + message
-        return {kind: self.norm[kind](total).relu() for kind, total in sums.items()}
+            sums[destination].add_(message)
+        return {kind: self.norm[kind](total).relu_() for kind, total in sums.items()}
 
 
 class ReturnNetwork(nn.Module):
@@ -105,7 +107,7 @@ class ReturnNetwork(nn.Module):
         """Make the weights from torch's default generator."""
         super().__init__()
         self.architecture = architecture
-        hidden, decoder = architecture.hidden, architecture.decoder_hidden
+        hidden = architecture.hidden
         self.inputs = nn.ModuleDict(
             {kind: nn.Linear(width, hidden) for kind, width in architecture.input_widths.items()}
         )
@@ -116,41 +118,36 @@ class ReturnNetwork(nn.Module):
         last = tuple(r for r in architecture.relations if r[2] in ("customer", "variant"))
         rounds = [architecture.relations] * (architecture.num_layers - 1) + [last]
         self.layers = nn.ModuleList(SAGELayer(relations, hidden) for relations in rounds)
-        self.read = nn.ModuleDict(
-            {
-                kind: nn.Linear(hidden, decoder, bias=False)
-                for kind in ("customer", "variant", *["basket"] * architecture.has_baskets)
-            }
-        )
-        self.event = nn.Linear(architecture.event_width, decoder)
-        self.decoder = nn.Sequential(
-            nn.ReLU(),
-            nn.Dropout(architecture.dropout),
-            nn.Linear(decoder, decoder // 2),
-            nn.ReLU(),
-            nn.Dropout(architecture.dropout),
-            nn.Linear(decoder // 2, 1),
+        num_read = 3 if architecture.has_baskets else 2
+        self.decoder = PairDecoder(
+            num_read * hidden,
+            architecture.event_width,
+            architecture.decoder_hidden,
+            architecture.dropout,
         )
 
     def forward(self, batch: GraphBatch) -> Tensor:
-        """Score the targets of a graph.
+        """Score the targets of a graph, without gradient.
 
         Returns:
             Logits, float32 `(num_targets,)`.
         """
-        states = {kind: linear(batch.inputs[kind]).relu() for kind, linear in self.inputs.items()}
+        with torch.no_grad():
+            return self.decoder(self._states(batch), batch)  # type: ignore[no-any-return]
+
+    def loss(self, batch: GraphBatch) -> Tensor:
+        """Weighted mean cross-entropy of the labelled targets of a graph, in nats; scalar."""
+        return self.decoder.loss(self._states(batch), batch)
+
+    def _states(self, batch: GraphBatch) -> dict[NodeType, Tensor]:
+        """States of all nodes after the last round, and of baskets."""
+        states = {kind: linear(batch.inputs[kind]).relu_() for kind, linear in self.inputs.items()}
         states |= {kind: table(batch.levels[kind]) for kind, table in self.levels.items()}
         for layer in self.layers:
             states |= layer(states, batch)
-        # The decoder's first product runs on nodes, which are fewer than pairs times states.
-        pair = self.event(batch.events)
-        for kind in ("customer", "variant"):
-            pair = pair + batch.gathers[kind](self.read[kind](states[kind]))
-        if self.architecture.has_baskets:
-            basket = batch.gathers["basket"](states["variant"])
-            pair = pair + batch.gathers["basket_of_target"](self.read["basket"](basket))
-        logits: Tensor = self.decoder(pair).squeeze(1)
-        return logits
+        if batch.baskets is not None:
+            states["basket"] = batch.baskets(states["variant"])
+        return states
 
 
 def _key(relation: EdgeType) -> str:
