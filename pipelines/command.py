@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from data.validation import InputError
+from pipelines.processes import is_first, joined
 
 Arguments = TypeVar("Arguments")
 
@@ -23,6 +24,8 @@ def run_command(
 ) -> NoReturn:
     """Parse the command line, run the command, exit with the code the ecosystem expects.
 
+    Where torchrun started several processes, the first speaks for all.
+
     Exit codes: 0 done, 1 failed (with a traceback), 2 wrong usage or bad input, 130 interrupted.
 
     Args:
@@ -33,20 +36,23 @@ def run_command(
     """
     config = (tyro.conf.OmitArgPrefixes,)
     name = arguments.__module__ if arguments.__module__ != "__main__" else _module_run()
-    parsed = tyro.cli(
-        arguments,
-        prog=f"python -m {name}",
-        args=command_line,
-        description=description,
-        config=config,
-    )
+    errors = Console(stderr=True, quiet=not is_first())
     try:
-        run(parsed, Console())
+        with joined():
+            parsed = tyro.cli(
+                arguments,
+                prog=f"python -m {name}",
+                args=command_line,
+                description=description,
+                config=config,
+                console_outputs=is_first(),
+            )
+            run(parsed, Console(quiet=not is_first()))
     except InputError as error:
-        Console(stderr=True).print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
+        errors.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
         sys.exit(BAD_INPUT)
     except KeyboardInterrupt:
-        Console(stderr=True).print("interrupted")
+        errors.print("interrupted")
         sys.exit(INTERRUPTED)
     sys.exit(DONE)
 

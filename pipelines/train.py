@@ -14,18 +14,21 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from data.dataset import Manifest, ingest, open_dataset, read_true_probability
+from data.dataset import Dataset, Manifest, ingest, open_dataset, read_true_probability
 from data.schema import SPLITS
 from data.validation import Fault, InputError
 from pipelines import tracking
 from pipelines.command import run_command
 from pipelines.experiment import Experiment, Outcome
+from pipelines.following import learn_along
 from pipelines.home import Home
 from pipelines.hyperparameter_file import read_hyperparameters
 from pipelines.model_arguments import DEFAULT_MODELS, ModelName, model_faults, require_both_classes
+from pipelines.processes import by_first, is_first, num_processes, together
 from pipelines.progress import ProgressReporter, progress_display
 from pipelines.recording import record_comparison, record_outcome
 from pipelines.source_arguments import SourceArguments, SourceName, described
+from returns.models.registry import create, learns_together
 from returns.protocol import Protocol
 
 PRINTED = {
@@ -76,15 +79,21 @@ class Arguments:
 
 
 def main(arguments: Arguments, console: Console) -> None:
-    """Train, compare, record."""
-    hyperparameters = _checked_hyperparameters(arguments)
-    home = Home.prepare(arguments.home)
-    source = arguments.tables.build(arguments.source, arguments.seed, home)
+    """Train, compare, record; a process other than the first takes its part in the training."""
+    hyperparameters = together(lambda: _checked_hyperparameters(arguments))
     with progress_display(console) as progress:
         reporter = ProgressReporter(progress)
-        folder = ingest(source, home.datasets, reporter)
-        dataset, manifest = open_dataset(folder)
-        require_both_classes(manifest, SPLITS)
+        home, folder = by_first(lambda: _ingested(arguments, reporter))
+        dataset, manifest = together(lambda: _opened(folder))
+        refit = dataset.is_dated if arguments.refit is None else arguments.refit
+        if not is_first():
+            models = [
+                create(name, arguments.seed, arguments.epochs, **hyperparameters.get(name, {}))
+                for name in arguments.models
+                if learns_together(name)
+            ]
+            learn_along(models, dataset, arguments.protocol, arguments.label_delay_days, refit)
+            return
         tracking.connect(home)
         tags = {"protocol": arguments.protocol.value, "source": arguments.source}
         with tracking.run(
@@ -98,7 +107,7 @@ def main(arguments: Arguments, console: Console) -> None:
                 manifest.options,
                 read_true_probability(folder),
                 arguments.label_delay_days,
-                dataset.is_dated if arguments.refit is None else arguments.refit,
+                refit,
                 arguments.seed,
                 reporter,
             )
@@ -131,6 +140,20 @@ def main(arguments: Arguments, console: Console) -> None:
     console.print(f"compare in the MLflow UI: {tracking.ui_command(home)}", soft_wrap=True)
 
 
+def _ingested(arguments: Arguments, reporter: ProgressReporter) -> tuple[Home, Path]:
+    """The home, and the dataset directory in it."""
+    home = Home.prepare(arguments.home)
+    source = arguments.tables.build(arguments.source, arguments.seed, home)
+    return home, ingest(source, home.datasets, reporter)
+
+
+def _opened(folder: Path) -> tuple[Dataset, Manifest]:
+    """The dataset and its manifest; every split has returned and kept events."""
+    dataset, manifest = open_dataset(folder)
+    require_both_classes(manifest, SPLITS)
+    return dataset, manifest
+
+
 def _checked_hyperparameters(arguments: Arguments) -> dict[str, dict[str, Any]]:
     """Hyper-parameters of each model in the file, if there is one and the options are sound."""
     faults = model_faults(arguments.models)
@@ -152,7 +175,8 @@ def _checked_hyperparameters(arguments: Arguments) -> dict[str, dict[str, Any]]:
 def _parameters(arguments: Arguments, folder: Path) -> dict[str, Any]:
     flat = asdict(arguments)
     flat |= flat.pop("tables")
-    return {**flat, "protocol": arguments.protocol.value, "dataset": folder.name}
+    resolved = {"protocol": arguments.protocol.value, "dataset": folder.name}
+    return {**flat, **resolved, "processes": num_processes()}
 
 
 def _print_comparison(

@@ -1,10 +1,21 @@
 """Data-parallel training: several processes share each batch and sum their gradients."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch import distributed as processes
+
+Value = TypeVar("Value")
+
+CPU = torch.device("cpu")
+
+
+class ProcessLostError(RuntimeError):
+    """Another process of the training has ended, so that this one cannot go on."""
 
 
 def rank() -> int:
@@ -20,8 +31,59 @@ def world_size() -> int:
 def device() -> torch.device:
     """Where this process computes: its GPU if there is one, else the CPU."""
     if not torch.cuda.is_available():
-        return torch.device("cpu")
+        return CPU
     return torch.device("cuda", rank() % torch.cuda.device_count())
+
+
+def shared(value: Value) -> Value:
+    """What the first process gives, in every process.
+
+    Args:
+        value: Read in the first process alone; it is pickled.
+
+    Raises:
+        ProcessLostError: Another process has ended.
+    """
+    if world_size() == 1:
+        return value
+    box = [value]
+    with _together():
+        processes.broadcast_object_list(box, src=0, device=CPU)
+    return box[0]
+
+
+def gathered(value: Value) -> list[Value]:
+    """What each process gives, in every process, in the order of their numbers.
+
+    Args:
+        value: It is pickled.
+
+    Raises:
+        ProcessLostError: Another process has ended.
+    """
+    if world_size() == 1:
+        return [value]
+    values = [value] * world_size()
+    with _together():
+        processes.all_gather_object(values, value)
+    return values
+
+
+def summed(values: np.ndarray) -> np.ndarray:
+    """Sum over all processes, alike to the last bit in each.
+
+    Args:
+        values: Of this process; all have the same shape and dtype.
+
+    Raises:
+        ProcessLostError: Another process has ended.
+    """
+    if world_size() == 1:
+        return values
+    total = torch.from_numpy(values.copy())
+    with _together():
+        processes.all_reduce(total)
+    return total.numpy()
 
 
 def sum_gradients(parameters: Iterable[Tensor], loss: Tensor, weight: Tensor) -> Tensor:
@@ -34,6 +96,9 @@ def sum_gradients(parameters: Iterable[Tensor], loss: Tensor, weight: Tensor) ->
 
     Returns:
         The mean loss over all processes, scalar.
+
+    Raises:
+        ProcessLostError: Another process has ended.
     """
     given = list(parameters)
     for parameter in given:
@@ -43,7 +108,8 @@ def sum_gradients(parameters: Iterable[Tensor], loss: Tensor, weight: Tensor) ->
     totals = torch.stack([loss.detach(), weight.to(loss.dtype)])
     if world_size() > 1:
         packed = torch.cat([totals, *(gradient.flatten() for gradient in gradients)])
-        processes.all_reduce(packed)
+        with _together():
+            processes.all_reduce(packed)
         totals, start = packed[:2], 2
         for gradient in gradients:
             gradient.copy_(packed[start : start + gradient.numel()].view_as(gradient))
@@ -51,3 +117,13 @@ def sum_gradients(parameters: Iterable[Tensor], loss: Tensor, weight: Tensor) ->
     for gradient in gradients:
         gradient.div_(totals[1])
     return totals[0] / totals[1]
+
+
+@contextmanager
+def _together() -> Iterator[None]:
+    """Say what it means that processes cannot reach each other."""
+    try:
+        yield
+    except RuntimeError as error:
+        message = f"process {rank()} of {world_size()} has lost another ({error})"
+        raise ProcessLostError(message) from error

@@ -18,7 +18,7 @@ from returns.event_set import EventSet
 from returns.metrics import cross_entropy
 from returns.models.gnn_batch import BatchMaker, NeighbourEncoder
 from returns.models.gnn_network import Architecture, EventNetwork
-from returns.models.gnn_training import Schedule, log_odds_of, train
+from returns.models.gnn_training import Schedule, log_odds_of, shared_log_odds_of, train
 from returns.models.saving import (
     Configured,
     read_configuration,
@@ -59,6 +59,8 @@ DEFAULTS: Mapping[bool, Mapping[str, float]] = {
 class GNN(Configured):
     """Attention over the earlier events of an order's customer, variant and rarer attributes.
 
+    Several processes learn it together, see `returns.parallel`; it is the same in all of them.
+
     Attributes:
         seed: Of weights, dropout, and the order of batches; the global generator is not touched.
         epochs: Passes over the training events; the best one's averaged weights are kept.
@@ -76,6 +78,7 @@ class GNN(Configured):
     """
 
     name: ClassVar[str] = "gnn"
+    learns_together: ClassVar[bool] = True
     search_space: ClassVar[SearchSpace] = {
         "fan_out": Choice((None, 4, 8, 16, 32)),
         "hidden": Choice((16, 32, 64, 128)),
@@ -122,7 +125,7 @@ class GNN(Configured):
                 epoch: int, loss: float, network: EventNetwork, member: int = member,
                 best: "_Best" = best,
             ) -> None:  # fmt: skip
-                scores = expit(log_odds_of(network, held_out, len(validation)))
+                scores = expit(shared_log_odds_of(network, held_out, len(validation)))
                 validation_loss = cross_entropy(validation.labels, scores, validation.weights)
                 best.consider(epoch, validation_loss, network)
                 done = member * self.epochs + epoch + 1

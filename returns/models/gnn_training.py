@@ -28,6 +28,13 @@ FEWEST_STEPS = 10
 LARGEST_GRADIENT = 1.0
 """Norm that a step's gradient is cut to."""
 
+SHARE_OF_A_PROCESS = 512
+"""Events that each of several processes takes of a step where it may grow: a step of fewer takes
+hardly less time."""
+
+STEPS_WHERE_GROWN = 100
+"""Steps that an epoch keeps at least where they grow with the number of processes."""
+
 Item = TypeVar("Item")
 
 
@@ -42,6 +49,7 @@ class Schedule:
         weight_decay: Decoupled weight decay.
         batch_size: Events of a step.
         seed: Of the order of the batches.
+        averaged_steps: About so many of the latest steps make the averaged weights.
     """
 
     epochs: int
@@ -50,6 +58,30 @@ class Schedule:
     weight_decay: float
     batch_size: int
     seed: int
+    averaged_steps: float = AVERAGED_STEPS
+
+    def shared_by(self, num_processes: int, num_events: int) -> "Schedule":
+        """The schedule of several processes: fewer and larger steps where these suffice.
+
+        Steps grow to `SHARE_OF_A_PROCESS` events a process, to `num_processes` times the batch size
+        at most, and only while an epoch keeps `STEPS_WHERE_GROWN` of them. The learning rate grows
+        with them (the linear scaling rule, Goyal et al. 2017, arXiv 1706.02677, section 2.1).
+
+        Args:
+            num_processes: That share each step.
+            num_events: Training events.
+        """
+        grown = min(
+            num_processes * min(self.batch_size, SHARE_OF_A_PROCESS),
+            num_events // STEPS_WHERE_GROWN,
+        )
+        growth = max(1.0, grown / self.batch_size)
+        return replace(
+            self,
+            batch_size=round(growth * self.batch_size),
+            learning_rate=growth * self.learning_rate,
+            averaged_steps=self.averaged_steps / growth,
+        )
 
 
 def train(
@@ -60,7 +92,9 @@ def train(
     schedule: Schedule,
     after_epoch: Callable[[int, float, EventNetwork], None],
 ) -> EventNetwork:
-    """Train a network.
+    """Train a network; of several processes each takes its part of every batch.
+
+    All processes end with the same weights, to the last bit.
 
     Args:
         network: The network; its weights change.
@@ -74,6 +108,7 @@ def train(
         The network with the weights averaged over the last steps.
     """
     place = parallel.device()
+    schedule = schedule.shared_by(parallel.world_size(), len(labels))
     network.to(place)
     target = torch.from_numpy(labels.astype(np.float32)).to(place)
     weight = torch.from_numpy(weights.astype(np.float32)).to(place)
@@ -109,32 +144,50 @@ def train(
             optimizer.step()
             rate.step()
             step += 1
-            _average(averaged, network, step)
+            # A plain mean at first, then exponential.
+            _average(averaged, network, max(1 / step, 1 / schedule.averaged_steps))
         after_epoch(epoch, math.fsum(losses) / len(losses), averaged)
     return averaged
 
 
-def log_odds_of(network: EventNetwork, maker: BatchMaker, num_events: int) -> np.ndarray:
+def log_odds_of(
+    network: EventNetwork, maker: BatchMaker, num_events: int, part: int = 0, num_parts: int = 1
+) -> np.ndarray:
     """Log-odds of all events of a batch maker, float64 `(num_events,)`.
 
     Args:
         network: The network.
         maker: Batches of the events.
         num_events: Their number.
+        part: Which part of each batch is wanted, as of `BatchMaker.batches`.
+        num_parts: Number of such parts; events of the others have log-odds 0.
     """
     place = parallel.device()
     network.to(place).eval()
-    scores = np.empty(num_events, dtype=np.float64)
+    scores = np.zeros(num_events, dtype=np.float64)
     with torch.inference_mode():
-        for batch in ahead(maker.batches(SCORED_AT_ONCE)):
+        for batch in ahead(maker.batches(SCORED_AT_ONCE, None, part, num_parts)):
             log_odds = network(to_device(batch, place))
             scores[batch.positions.numpy()] = log_odds.double().cpu().numpy()
     return scores
 
 
-def _average(averaged: EventNetwork, network: EventNetwork, step: int) -> None:
-    """Move the averaged weights towards the latest: a plain mean at first, then exponential."""
-    share = max(1 / step, 1 / AVERAGED_STEPS)
+def shared_log_odds_of(network: EventNetwork, maker: BatchMaker, num_events: int) -> np.ndarray:
+    """Log-odds as of `log_odds_of`, for which each process scores its part of the events.
+
+    They are the same in all processes, to the last bit.
+
+    Args:
+        network: The network, alike in all processes.
+        maker: Batches of the events, alike in all processes.
+        num_events: Their number.
+    """
+    own = log_odds_of(network, maker, num_events, parallel.rank(), parallel.world_size())
+    return parallel.summed(own)
+
+
+def _average(averaged: EventNetwork, network: EventNetwork, share: float) -> None:
+    """Move the averaged weights by a share of the way to the latest."""
     with torch.no_grad():
         torch._foreach_lerp_(list(averaged.parameters()), list(network.parameters()), share)
 

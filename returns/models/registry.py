@@ -47,6 +47,16 @@ def search_space(name: str) -> SearchSpace:
     return space
 
 
+def learns_together(name: str) -> bool:
+    """Whether several processes learn a model together; others are learned by one alone.
+
+    Raises:
+        ValueError: There is no such model.
+    """
+    together: bool = getattr(model_class(name), "learns_together", False)
+    return together
+
+
 def create(
     name: str, seed: int = 0, epochs: int | None = None, **hyperparameters: Any
 ) -> ReturnClassifier:

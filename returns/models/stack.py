@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import expit, logit
 
 from data.reporter import Reporter
+from returns import parallel
 from returns.event_set import EventSet
 from returns.metrics import cross_entropy
 from returns.models.gnn import GNN
@@ -23,12 +24,15 @@ SHARES = np.linspace(0.0, 1.0, 21)
 class Stack(Configured):
     """Weighted mean of the log-odds of `lightgbm` and `gnn`; validation chooses the weight.
 
+    Several processes learn `gnn` together; the first alone learns the rest, and is the whole model.
+
     Attributes:
         seed: Of both models.
         epochs: Of `gnn`; None: its default.
     """
 
     name: ClassVar[str] = "stack"
+    learns_together: ClassVar[bool] = True
     search_space: ClassVar[SearchSpace] = {}
 
     epochs: int | None = None
@@ -46,8 +50,11 @@ class Stack(Configured):
         self._trees, self._graph = LightGBM(seed=self.seed), GNN(seed=self.seed)
         if self.epochs is not None:
             self._graph.epochs = self.epochs
-        self._trees.fit(train, validation, reporter)
+        if parallel.rank() == 0:
+            self._trees.fit(train, validation, reporter)
         self._graph.fit(train, validation, reporter)
+        if parallel.rank() > 0:
+            return
         parts = self._log_odds(validation)
         losses = [
             cross_entropy(validation.labels, expit(_mixed(parts, share)), validation.weights)
@@ -62,7 +69,8 @@ class Stack(Configured):
             events: Labelled events.
             reporter: Told of progress.
         """
-        self._trees.refit(events, reporter)
+        if parallel.rank() == 0:
+            self._trees.refit(events, reporter)
         self._graph.refit(events, reporter)
 
     def predict_proba(self, events: EventSet) -> np.ndarray:
