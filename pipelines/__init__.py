@@ -11,4 +11,10 @@ os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 # as anything else runs on the machine. Read when the numerical libraries load.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+# Processes of one machine share its cores, unless told otherwise (torchrun says: one thread each).
+if "LOCAL_WORLD_SIZE" in os.environ:
+    cores = os.cpu_count() or 1
+    share = max(1, cores // int(os.environ["LOCAL_WORLD_SIZE"]))
+    os.environ.setdefault("OMP_NUM_THREADS", str(share))
+
 keep_freed_memory()

@@ -2,9 +2,10 @@
 
 import os
 import signal
+import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from types import FrameType
@@ -28,9 +29,9 @@ SECONDS_UNTIL_TOLD = 30.0
 """Longest wait for torchrun's signal."""
 
 LOST = """\
-error: one of the {number} processes ended before the work was done, so the others end too.
-torchrun's report below tells which one, and how it ended. What was finished is kept and nothing
-is half-written: give the same command again."""
+error: {lost} of the {number} processes ended before the work was done, so the others end too.
+torchrun's report below tells how it ended. What was finished is kept, nothing is half-written:
+give the same command again. ({cause})"""
 
 
 def num_processes() -> int:
@@ -51,7 +52,7 @@ def joined() -> Iterator[None]:
     However the block ends, the first process says why, once, and torchrun's report names the
     process that failed, not those that ended for want of it:
 
-    - Wrong usage or input: the others let the first process speak and end before them.
+    - Wrong usage or input: the others wait until the first process has spoken and ended.
     - Another error: its traceback goes into torchrun's report.
     - Another process has ended: the survivors end, and the first of them says what that means.
     """
@@ -69,13 +70,12 @@ def joined() -> Iterator[None]:
     distributed.init_process_group(_backend(), timeout=LONGEST_WAIT)
     if cuda.is_available():
         cuda.set_device(parallel.device())
-    system_numbers = parallel.gathered(os.getpid())
+    everybody = parallel.gathered((socket.gethostname(), os.getpid()))
     try:
         yield
-    except parallel.ProcessLostError:
+    except parallel.ProcessLostError as error:
         ending.wait_until_told()
-        speaks = not any(map(is_alive, system_numbers[: parallel.rank()]))
-        sys.exit(LOST.format(number=num_processes()) if speaks else 1)
+        sys.exit(_last_words(everybody, error))
     except (InputError, SystemExit) as error:
         done = isinstance(error, SystemExit) and not error.code
         if not is_first() and not done:
@@ -128,6 +128,26 @@ def by_first(work: Callable[[], Result]) -> Result:
     from returns import parallel
 
     return cast(Result, parallel.shared(together(lambda: work() if is_first() else None)))
+
+
+def _last_words(everybody: Sequence[tuple[str, int]], cause: Exception) -> str | int:
+    """What a survivor exits with: a message from the first of them, 1 from the others.
+
+    Args:
+        everybody: Machine and number in its system of each process.
+        cause: How this one noticed.
+    """
+    here = socket.gethostname()
+    own = everybody.index((here, os.getpid()))
+    dead = [
+        rank
+        for rank, (machine, process) in enumerate(everybody)
+        if machine == here and not is_alive(process)
+    ]
+    if not set(range(own)) <= set(dead):
+        return 1
+    lost = f"rank {dead[0]}" if dead else "one"
+    return LOST.format(lost=lost, number=len(everybody), cause=cause)
 
 
 class _Ending:

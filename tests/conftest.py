@@ -151,12 +151,12 @@ def make_tables(request: pytest.FixtureRequest) -> TableMaker:
     return maker
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def undated_tables() -> SourceTables:
     return make_undated_tables()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def dated_tables() -> SourceTables:
     return make_dated_tables()
 
@@ -171,6 +171,6 @@ def dated(dated_tables: SourceTables) -> Dataset:
     return index_tables(dated_tables)[0]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def relabel() -> Callable[[SourceTables, np.ndarray], SourceTables]:
     return with_labels

@@ -29,11 +29,14 @@ LARGEST_GRADIENT = 1.0
 """Norm that a step's gradient is cut to."""
 
 SHARE_OF_A_PROCESS = 512
-"""Events that each of several processes takes of a step where it may grow: a step of fewer takes
-hardly less time."""
+"""Events that each of several processes takes of a step where steps may grow: a step of fewer
+takes hardly less time ..."""
 
-STEPS_WHERE_GROWN = 100
-"""Steps that an epoch keeps at least where they grow with the number of processes."""
+MOST_GROWTH = 2
+"""... to so many times the batch size at most: with larger steps the network learns worse ..."""
+
+STEPS_WHERE_GROWN = 20
+"""... and only while so many steps are left of an epoch."""
 
 Item = TypeVar("Item")
 
@@ -61,11 +64,10 @@ class Schedule:
     averaged_steps: float = AVERAGED_STEPS
 
     def shared_by(self, num_processes: int, num_events: int) -> "Schedule":
-        """The schedule of several processes: fewer and larger steps where these suffice.
+        """The schedule of several processes: fewer and larger steps where each has little to do.
 
-        Steps grow to `SHARE_OF_A_PROCESS` events a process, to `num_processes` times the batch size
-        at most, and only while an epoch keeps `STEPS_WHERE_GROWN` of them. The learning rate grows
-        with them (the linear scaling rule, Goyal et al. 2017, arXiv 1706.02677, section 2.1).
+        The learning rate grows with the steps (the linear scaling rule, Goyal et al. 2017,
+        arXiv 1706.02677, section 2.1).
 
         Args:
             num_processes: That share each step.
@@ -73,6 +75,7 @@ class Schedule:
         """
         grown = min(
             num_processes * min(self.batch_size, SHARE_OF_A_PROCESS),
+            MOST_GROWTH * self.batch_size,
             num_events // STEPS_WHERE_GROWN,
         )
         growth = max(1.0, grown / self.batch_size)

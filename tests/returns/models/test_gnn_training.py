@@ -1,0 +1,42 @@
+"""How the steps of the graph network follow the number of processes."""
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from returns.models.gnn_training import (
+    MOST_GROWTH,
+    SHARE_OF_A_PROCESS,
+    STEPS_WHERE_GROWN,
+    Schedule,
+)
+
+SCHEDULE = Schedule(
+    epochs=3, last_epoch=2, learning_rate=1e-3, weight_decay=0.1, batch_size=512, seed=0
+)
+
+
+@given(st.integers(1, 4096), st.integers(0, 1 << 20))
+def test_one_process_keeps_its_schedule(batch_size, num_events):
+    schedule = replace(SCHEDULE, batch_size=batch_size)
+    assert schedule.shared_by(1, num_events) == schedule
+
+
+@given(st.integers(1, 4096), st.integers(2, 64), st.integers(0, 1 << 20))
+def test_steps_grow_within_bounds_and_the_learning_rate_with_them(size, processes, num_events):
+    schedule = replace(SCHEDULE, batch_size=size)
+    shared = schedule.shared_by(processes, num_events)
+    growth = shared.batch_size / size
+    assert 1 <= growth <= MOST_GROWTH
+    assert abs(shared.learning_rate / schedule.learning_rate - growth) < 1e-9
+    assert abs(shared.averaged_steps * growth - schedule.averaged_steps) < 1e-6
+    if growth > 1:
+        assert shared.batch_size <= processes * SHARE_OF_A_PROCESS
+        assert shared.batch_size * STEPS_WHERE_GROWN <= num_events
+
+
+def test_two_processes_take_a_whole_batch_each_of_enough_events():
+    assert SCHEDULE.shared_by(2, 100_000).batch_size == 1024
+    assert SCHEDULE.shared_by(2, 1_000).batch_size == 512
+    assert replace(SCHEDULE, batch_size=2048).shared_by(2, 1_000_000).batch_size == 2048
