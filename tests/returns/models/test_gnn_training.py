@@ -1,16 +1,23 @@
-"""How the steps of the graph network follow the number of processes."""
+"""Training of the graph network: steps that follow the number of processes, bfloat16."""
 
 from dataclasses import replace
 
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data.dataset import index_tables
+from returns.dense import DenseEncoder
+from returns.models.gnn_batch import BatchMaker, NeighbourEncoder
+from returns.models.gnn_network import Architecture, EventNetwork
 from returns.models.gnn_training import (
     MOST_GROWTH,
     SHARE_OF_A_PROCESS,
     STEPS_WHERE_GROWN,
     Schedule,
 )
+from returns.preparation import Preparation
+from returns.protocol import Protocol
 
 SCHEDULE = Schedule(
     epochs=3, last_epoch=2, learning_rate=1e-3, weight_decay=0.1, batch_size=512, seed=0
@@ -40,3 +47,29 @@ def test_two_processes_take_a_whole_batch_each_of_enough_events():
     assert SCHEDULE.shared_by(2, 100_000).batch_size == 1024
     assert SCHEDULE.shared_by(2, 1_000).batch_size == 512
     assert replace(SCHEDULE, batch_size=2048).shared_by(2, 1_000_000).batch_size == 2048
+
+
+def test_the_network_computes_in_bfloat16_nearly_as_in_float32(make_tables):
+    """What a GPU does in training; the CPU can show that every operation takes it."""
+    dataset, _ = index_tables(make_tables())
+    events = Preparation.fit(dataset, Protocol.PAPER).event_set(dataset, "train")
+    heard = events.build_neighbourhood(8)
+    rows = DenseEncoder().fit(events.features, events.weights)
+    neighbours = NeighbourEncoder.fit(heard, events.weights)
+    maker = BatchMaker(events, heard, rows, neighbours)
+    shape = (rows.width, neighbours.width, maker.relations, maker.is_grouped)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = EventNetwork(Architecture(*shape, hidden=16, heads=2, dropout=0, input_dropout=0))
+    batch = next(maker.batches(256))
+    gradients = []
+    for enabled in (False, True):
+        network.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            log_odds = network(batch).float()
+        log_odds.square().sum().backward()
+        gradients.append(torch.cat([each.grad.flatten() for each in network.parameters()]))
+    full, half = gradients
+    assert half.isfinite().all()
+    assert not torch.equal(full, half)
+    assert (full - half).norm() < 0.1 * full.norm()
