@@ -75,6 +75,11 @@ class Home:
         return self.root / "ablations"
 
     @property
+    def benchmarks(self) -> Path:
+        """Measurements of benchmarks, and the parts of long ones that are kept."""
+        return self.root / "benchmarks"
+
+    @property
     def artifacts(self) -> Path:
         """MLflow artifacts, where MLflow tracks into this home."""
         return self.root / "mlartifacts"

@@ -1,0 +1,212 @@
+"""Measure speed and memory of the hot paths, each against a named alternative in the same run.
+
+Every part of a case is measured in a fresh process; contenders that are compared take turns in it.
+Figures are medians with quartiles, and how many times as much as the first contender. The roofline
+is the least time that the machine's own rates allow, measured in the same process.
+
+Close whatever else runs on the machine. The cases scoring and growth take long; what they have
+measured is kept, so a killed run goes on where it was.
+"""
+
+import json
+import os
+import platform
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from data.files import atomic_file
+from data.synthesis.generate import SMALLEST_SCALE
+from data.validation import Fault, InputError
+from pipelines import tracking
+from pipelines.benchmarks.case import Case, Settings
+from pipelines.benchmarks.isolation import MeasuredPart, measure_apart
+from pipelines.benchmarks.kept import KeptParts
+from pipelines.benchmarks.measurement import Measurement
+from pipelines.benchmarks.registry import create
+from pipelines.benchmarks.table import long_table, printed_tables, remarks
+from pipelines.command import run_command
+from pipelines.exclusive import exclusive
+from pipelines.home import Home
+from pipelines.progress import ProgressReporter, progress_display
+
+EXPERIMENT = "benchmark"
+"""MLflow experiment."""
+
+CaseName = Literal["full_batch_step", "sampling", "scoring", "growth"]
+BUSY = 0.1
+"""Cores kept busy by other processes from which on figures are called disturbed."""
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Options of `benchmark`."""
+
+    cases: tuple[CaseName, ...] = ("full_batch_step", "sampling", "scoring", "growth")
+    """full_batch_step: a training step of sage against stock PyG. sampling: neighbour sampling
+    against plain torch. scoring: fitting and scoring with every default model. growth: ingest,
+    features, graph, an epoch and scoring at four sizes."""
+    scale: float = 1.0
+    """Size of the synthetic data; 1.0 is the size of GraphReturns. growth measures a tenth, three
+    tenths, once and three times this size."""
+    threads: int | None = None
+    """Threads and cores of a measured process (default: all cores that may be used)."""
+    repeats: int = 5
+    """How often what takes seconds is measured, after once to warm up; what takes minutes is
+    measured once."""
+    epochs: int | None = None
+    """Epochs of the neural models in scoring (default: each model's own)."""
+    seed: int = 0
+    """Seed of synthetic data, models and draws."""
+    again: bool = False
+    """Measure again what is kept of scoring and growth."""
+    home: Path = Path("artifacts")
+    """Folder of all state: synthetic data, measurements, MLflow database and artifacts."""
+
+
+def main(arguments: Arguments, console: Console) -> None:
+    """Measure, print, record."""
+    threads = _usable_cores() if arguments.threads is None else arguments.threads
+    _check(arguments, threads)
+    home = Home.prepare(arguments.home)
+    settings = Settings(
+        arguments.scale, arguments.repeats, threads, arguments.epochs, arguments.seed, home.root
+    )
+    home.benchmarks.mkdir(exist_ok=True)
+    with (
+        exclusive(home.benchmarks / "lock"),
+        progress_display(console) as progress,
+    ):
+        kept = KeptParts(home.benchmarks / "kept.json")
+        reporter = ProgressReporter(progress)
+        tracking.connect(home, EXPERIMENT)
+        tags = {"command": EXPERIMENT, "source": "twin"}
+        with tracking.run(_run_name(arguments), _parameters(arguments, threads), tags) as run:
+            results = home.benchmarks / f"{run.info.run_id}.json"
+            content: dict[str, Any] = {"settings": _parameters(arguments, threads), "cases": {}}
+            for name in arguments.cases:
+                case = create(name)
+                parts = _measure(case, settings, kept, arguments.again, reporter)
+                measurements = [row for part in parts.values() for row in part.measurements]
+                conclusions = list(case.conclude(measurements))
+                measurements += conclusions
+                content["cases"][name] = {
+                    "parts": {part: found.to_json() for part, found in parts.items()},
+                    "conclusions": [row.to_json() for row in conclusions],
+                }
+                with atomic_file(results) as partial:
+                    partial.write_text(json.dumps(content, indent=1) + "\n")
+                _record(case, measurements)
+                _print(case, measurements, parts, console)
+            tracking.log_file(results, EXPERIMENT)
+    console.print(f"run: {run.info.run_id}   all figures: {results}", soft_wrap=True)
+    console.print(f"compare in the MLflow UI: {tracking.ui_command(home)}", soft_wrap=True)
+
+
+def _check(arguments: Arguments, threads: int) -> None:
+    faults = []
+    if not arguments.cases:
+        faults.append(Fault("--cases", "no case is named", "Leave the option out for all"))
+    if len(set(arguments.cases)) < len(arguments.cases):
+        faults.append(Fault("--cases", "a case is named twice", "Name each case once"))
+    smallest = 10 * SMALLEST_SCALE if "growth" in arguments.cases else SMALLEST_SCALE
+    if not smallest <= arguments.scale <= 3:
+        message = f"{arguments.scale} is out of range"
+        faults.append(Fault("--scale", message, f"Use a number from {smallest:g} to 3"))
+    if not 1 <= threads <= _usable_cores():
+        message = f"{threads} is out of range"
+        faults.append(Fault("--threads", message, f"Use a number from 1 to {_usable_cores()}"))
+    for option, value, least in (
+        ("--repeats", arguments.repeats, 1),
+        ("--epochs", arguments.epochs, 1),
+        ("--seed", arguments.seed, 0),
+    ):
+        if value is not None and value < least:
+            faults.append(Fault(option, f"{value} is too few", f"Use {least} or more"))
+    if faults:
+        raise InputError(faults)
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _measure(
+    case: Case, settings: Settings, kept: KeptParts, again: bool, reporter: ProgressReporter
+) -> dict[str, MeasuredPart]:
+    """All parts of a case: kept ones where the case keeps them, the others measured now."""
+    parts = case.parts(settings)
+    measured = {}
+    for number, part in enumerate(parts):
+        reporter.progress(case.name, number, len(parts))
+        found = kept.get(case.name, part, settings) if case.is_kept and not again else None
+        if found is None:
+            found = measure_apart(case.name, part, settings)
+            if case.is_kept:
+                kept.put(case.name, part, settings, found)
+        measured[part] = found
+    reporter.progress(case.name, len(parts), len(parts))
+    return measured
+
+
+def _record(case: Case, measurements: Sequence[Measurement]) -> None:
+    """Log the figures of a case to the current run."""
+    table = long_table(case.name, measurements)
+    names = table["case"] + "/" + table["task"] + "/" + table["contender"] + "/" + table["quantity"]
+    readable = [re.sub(r"[^\w\-. /]", "_", name) for name in names]
+    tracking.log_metrics(dict(zip(readable, table["median"], strict=True)))
+    tracking.log_table(table, f"{EXPERIMENT}/{case.name}")
+    tracking.log_figures(case.figures(measurements))
+
+
+def _print(
+    case: Case,
+    measurements: Sequence[Measurement],
+    parts: dict[str, MeasuredPart],
+    console: Console,
+) -> None:
+    console.print(f"\n{case.title}", style="bold")
+    for task, table in printed_tables(measurements).items():
+        printed = Table(title=escape(task), title_justify="left", box=SIMPLE_HEAD)
+        for heading in ("", *table.columns):
+            printed.add_column(heading)
+        for row in table.itertuples():
+            printed.add_row(*row)
+        console.print(printed)
+    for line in remarks(measurements):
+        console.print(line, soft_wrap=True)
+    disturbed = {part: found.others for part, found in parts.items() if (found.others or 0) > BUSY}
+    for part, cores in disturbed.items():
+        line = f"disturbed: other processes kept {cores:.1f} cores busy during {part}"
+        console.print(line, soft_wrap=True)
+
+
+def _run_name(arguments: Arguments) -> str:
+    return f"benchmark at scale {arguments.scale:g}"
+
+
+def _parameters(arguments: Arguments, threads: int) -> dict[str, Any]:
+    import torch
+
+    return {
+        **asdict(arguments),
+        "home": str(arguments.home),
+        "threads": threads,
+        "cores": os.cpu_count(),
+        "machine": platform.machine(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+
+
+if __name__ == "__main__":
+    run_command(Arguments, main, __doc__)

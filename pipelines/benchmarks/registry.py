@@ -1,0 +1,27 @@
+"""Every benchmark case by its name on the command line."""
+
+from collections.abc import Callable
+from importlib import import_module
+
+from pipelines.benchmarks.case import Case
+
+CASES: dict[str, str] = {
+    "full_batch_step": "pipelines.benchmarks.full_batch_step.FullBatchStep",
+    "sampling": "pipelines.benchmarks.sampling.Sampling",
+    "scoring": "pipelines.benchmarks.scoring.Scoring",
+    "growth": "pipelines.benchmarks.growth.Growth",
+}
+"""Import path of each class: nothing is imported before it is used."""
+
+
+def create(name: str) -> Case:
+    """The case of that name.
+
+    Raises:
+        ValueError: There is no such case; names those there are.
+    """
+    if name not in CASES:
+        raise ValueError(f"unknown case '{name}'; there are: {', '.join(CASES)}")
+    module, _, class_name = CASES[name].rpartition(".")
+    made: Callable[[], Case] = getattr(import_module(module), class_name)
+    return made()
