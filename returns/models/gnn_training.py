@@ -129,7 +129,7 @@ def train(
         network.train()
         losses = []
         batches = maker.batches(schedule.batch_size, order, parallel.rank(), parallel.world_size())
-        for batch in ahead(batches):
+        for batch in ahead(batches, place):
             optimizer.zero_grad()
             moved = to_device(batch, place)
             with torch.autocast("cuda", torch.bfloat16, enabled=place.type == "cuda"):
@@ -169,7 +169,8 @@ def log_odds_of(
     network.to(place).eval()
     scores = np.zeros(num_events, dtype=np.float64)
     with torch.inference_mode():
-        for batch in ahead(maker.batches(SCORED_AT_ONCE, None, part, num_parts)):
+        batches = maker.batches(SCORED_AT_ONCE, None, part, num_parts)
+        for batch in ahead(batches, place):
             log_odds = network(to_device(batch, place))
             scores[batch.positions.numpy()] = log_odds.double().cpu().numpy()
     return scores
@@ -195,8 +196,19 @@ def _average(averaged: EventNetwork, network: EventNetwork, share: float) -> Non
         torch._foreach_lerp_(list(averaged.parameters()), list(network.parameters()), share)
 
 
-def ahead(items: Iterator[Item]) -> Iterator[Item]:
-    """The same items, each made in a second thread while the one before is used."""
+def ahead(items: Iterator[Item], place: torch.device) -> Iterator[Item]:
+    """The same items, each made in a second thread while the one before is used.
+
+    Not where a CPU computes with one thread: processes that have a core each would take it from
+    each other.
+
+    Args:
+        items: To be made.
+        place: Where they are used.
+    """
+    if place.type == "cpu" and torch.get_num_threads() == 1:
+        yield from items
+        return
     with ThreadPoolExecutor(1) as maker:
         pending = maker.submit(next, items, None)
         while (item := pending.result()) is not None:

@@ -1,5 +1,6 @@
 """Training of the graph network: steps that follow the number of processes, bfloat16."""
 
+import threading
 from dataclasses import replace
 
 import torch
@@ -15,6 +16,7 @@ from returns.models.gnn_training import (
     SHARE_OF_A_PROCESS,
     STEPS_WHERE_GROWN,
     Schedule,
+    ahead,
 )
 from returns.preparation import Preparation
 from returns.protocol import Protocol
@@ -73,3 +75,15 @@ def test_the_network_computes_in_bfloat16_nearly_as_in_float32(make_tables):
     assert half.isfinite().all()
     assert not torch.equal(full, half)
     assert (full - half).norm() < 0.1 * full.norm()
+
+
+def test_batches_are_made_in_a_second_thread_where_there_are_several(monkeypatch):
+    def makers():
+        for _ in range(3):
+            yield threading.current_thread()
+
+    for place, threads, others in (("cpu", 1, False), ("cpu", 2, True), ("meta", 1, True)):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        made = list(ahead(makers(), torch.device(place)))
+        assert len(made) == 3
+        assert all((maker is not threading.current_thread()) == others for maker in made)
