@@ -8,8 +8,8 @@ import tyro
 from rich.console import Console
 from rich.markup import escape
 
-from data.validation import InputError
-from pipelines.processes import is_first, joined
+from data.validation import Fault, InputError
+from pipelines.processes import is_first, joined, num_processes
 
 Arguments = TypeVar("Arguments")
 
@@ -21,6 +21,7 @@ def run_command(
     run: Callable[[Arguments, Console], None],
     description: str | None,
     command_line: Sequence[str] | None = None,
+    several_processes: bool = False,
 ) -> NoReturn:
     """Parse the command line, run the command, exit with the code the ecosystem expects.
 
@@ -33,6 +34,7 @@ def run_command(
         run: The command; prints its result to the console.
         description: What `--help` says first.
         command_line: Words after the command's name; None: those of this process.
+        several_processes: Whether the command knows what to do in several processes.
     """
     config = (tyro.conf.OmitArgPrefixes,)
     name = arguments.__module__ if arguments.__module__ != "__main__" else _module_run()
@@ -47,6 +49,9 @@ def run_command(
                 config=config,
                 console_outputs=is_first(),
             )
+            if num_processes() > 1 and not several_processes:
+                message = "the command works in one process"
+                raise InputError([Fault("torchrun", message, f"Start it with python -m {name}")])
             run(parsed, Console(quiet=not is_first()))
     except InputError as error:
         errors.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)

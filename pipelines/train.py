@@ -194,4 +194,4 @@ def _print_comparison(
 
 
 if __name__ == "__main__":
-    run_command(Arguments, main, __doc__)
+    run_command(Arguments, main, __doc__, several_processes=True)

@@ -100,5 +100,10 @@ def test_labels_of_the_scored_split_change_no_bit(found, kind):
         assert not np.array_equal(as_they_are[key], found[0][f"{kind}, train permuted"][key])
 
 
+def test_the_first_process_has_the_whole_stack(found):
+    assert np.array_equal(found[0]["stack"], found[1]["stack"])
+    assert ((found[0]["stack's scores"] > 0) & (found[0]["stack's scores"] < 1)).all()
+
+
 def test_the_loss_of_a_process_is_noticed(found):
     assert "process 0 of 2 has lost another" in found[0]["lost"]

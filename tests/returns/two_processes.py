@@ -21,6 +21,7 @@ from returns.knowledge import LEARNING
 from returns.models.gnn import GNN
 from returns.models.gnn_batch import BatchMaker, NeighbourEncoder
 from returns.models.gnn_network import Architecture, EventNetwork
+from returns.models.stack import Stack
 from returns.preparation import Preparation
 from returns.protocol import Protocol
 
@@ -107,9 +108,14 @@ def main(folder: Path, rank: int) -> None:
         if name.endswith("as they are"):
             results[f"{name}, again"] = learned(sets)
             results[f"{name}, gradients"] = gradients(sets["train"])
+    stack = Stack(epochs=1)
+    stack.fit(sets["train"], sets["validation"], SilentReporter())
+    stack.refit(sets[LEARNING], SilentReporter())
+    results["stack"] = weights_of(stack._graph)
     if rank == 1:
         (folder / "1.pickle").write_bytes(pickle.dumps(results))
         os._exit(3)
+    results["stack's scores"] = stack.predict_proba(sets["test"])
     try:
         parallel.summed(np.zeros(1))
     except parallel.ProcessLostError as error:
