@@ -1,0 +1,1 @@
+"""Exact Gauss-Newton in reversible networks (arXiv 2411.07979)."""
