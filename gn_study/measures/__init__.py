@@ -1,0 +1,1 @@
+"""What an update does to losses, kernels, representations and weights."""
