@@ -1,9 +1,4 @@
-"""Figures of how well return probabilities predict, drawn without any global plotting state.
-
-Every title names protocol and source, because figures of different protocols do not compare.
-Colours are those of Okabe and Ito (2008), which colour-blind readers can tell apart, and models
-differ in line style as well.
-"""
+"""Figures of how well return probabilities predict."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
@@ -11,20 +6,24 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from returns.evaluation import Estimate, Report
+from returns.figure_style import (
+    BLUE,
+    COLOURS,
+    GREY,
+    SKY,
+    VERMILION,
+    line_styles,
+    new_figure,
+    set_title,
+    square_figure,
+    tag,
+)
 from returns.metrics import CALIBRATION_BINS, EventSums, ScoreBins, ScoredEvents, Totals, ratio
 from returns.protocol import Protocol
-
-BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = COLOURS = (
-    *("#0072B2", "#E69F00", "#009E73"),
-    *("#D55E00", "#CC79A7", "#56B4E9"),
-)
-GREY = "#707070"
-LINE_STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 1)))
 
 CURVE_POINTS = 500
 """Points of a curve; each is exact, those between are left out."""
@@ -44,7 +43,7 @@ def roc_curves(labels: np.ndarray, scores: Scores, protocol: Protocol, source: s
         protocol: What the models were allowed to see.
         source: Where the events come from.
     """
-    figure, axes = _square_figure("ROC", protocol, source)
+    figure, axes = square_figure("ROC", protocol, source)
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":")
     for model, totals, style in _model_totals(labels, scores):
         true = _from_zero(totals.positives[::-1])
@@ -67,7 +66,7 @@ def precision_recall_curves(
         protocol: What the models were allowed to see.
         source: Where the events come from.
     """
-    figure, axes = _square_figure("Precision and recall", protocol, source)
+    figure, axes = square_figure("Precision and recall", protocol, source)
     base_rate = float(np.mean(labels))
     axes.axhline(base_rate, color=GREY, linewidth=1, linestyle=":")
     axes.annotate(f"base rate {base_rate:.3f}", (0.01, base_rate - 0.03), color=GREY)
@@ -97,7 +96,7 @@ def reliability_diagram(
         protocol: What the model was allowed to see.
         source: Where the events come from.
     """
-    figure = _figure((5.2, 6.6))
+    figure = new_figure((5.2, 6.6))
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     edges = np.linspace(0, 1, CALIBRATION_BINS + 1)
     place = np.minimum((probabilities * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
@@ -115,7 +114,7 @@ def reliability_diagram(
     metrics = ScoredEvents.of(labels, probabilities, 0.5).metrics()
     text = f"ECE {metrics['ece']:.4f}\nBrier {metrics['brier']:.4f}"
     upper.annotate(text, (0.04, 0.88), xycoords="axes fraction")
-    _title(upper, f"Reliability: {model}", protocol, source)
+    set_title(upper, f"Reliability: {model}", protocol, source)
     return figure
 
 
@@ -131,7 +130,7 @@ def score_distribution(
         protocol: What the model was allowed to see.
         source: Where the events come from.
     """
-    figure = _figure((6.4, 4.0))
+    figure = new_figure((6.4, 4.0))
     axes = figure.subplots()
     edges = np.linspace(0, 1, HISTOGRAM_BINS + 1)
     for label, name, colour, line in ((0, "kept", BLUE, "-"), (1, "returned", VERMILION, "--")):
@@ -143,7 +142,7 @@ def score_distribution(
     axes.set(xlabel="Predicted probability of a return", ylabel="Density", xlim=(0, 1))
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False)
-    _title(axes, f"Scores by outcome: {model}", protocol, source)
+    set_title(axes, f"Scores by outcome: {model}", protocol, source)
     return figure
 
 
@@ -161,9 +160,9 @@ def learning_curve(
         protocol: What the model was allowed to see.
         source: Where the events come from.
     """
-    figure = _figure((6.4, 4.0))
+    figure = new_figure((6.4, 4.0))
     axes = figure.subplots()
-    for (metric, points), style in zip(history.items(), _styles(), strict=False):
+    for (metric, points), style in zip(history.items(), line_styles(), strict=False):
         steps, values = np.array(points, dtype=np.float64).reshape(-1, 2).T
         marker = "o" if len(steps) <= 30 else None
         axes.plot(steps, values, marker=marker, markersize=3, label=_spoken(metric), **style)
@@ -181,7 +180,7 @@ def learning_curve(
     axes.set(xlabel="Step", ylabel="Nats per event")
     axes.margins(y=0.12)
     axes.legend(frameon=False)
-    _title(axes, f"Learning curve: {model}", protocol, source)
+    set_title(axes, f"Learning curve: {model}", protocol, source)
     return figure
 
 
@@ -193,7 +192,7 @@ def model_comparison(reports: Mapping[str, Report], protocol: Protocol, source: 
         protocol: What the models were allowed to see.
         source: Where the events come from.
     """
-    figure = _figure((8.6, 1.7 + 0.42 * len(reports)))
+    figure = new_figure((8.6, 1.7 + 0.42 * len(reports)))
     left, right = figure.subplots(1, 2, sharey=True)
     places = np.arange(len(reports))
     for metric, offset, colour, marker, label in (
@@ -210,7 +209,7 @@ def model_comparison(reports: Mapping[str, Report], protocol: Protocol, source: 
         axes.set_axisbelow(True)
     figure.legend(loc="outside lower center", ncols=2, frameon=False)
     num_events = next(iter(reports.values())).overall.num_events
-    figure.suptitle(f"Models on {num_events:,} events\n{_tag(protocol, source)}", fontsize=11)
+    figure.suptitle(f"Models on {num_events:,} events\n{tag(protocol, source)}", fontsize=11)
     return figure
 
 
@@ -230,7 +229,7 @@ def difference_forest(
         source: Where the events come from.
     """
     groups = list(next(iter(differences.values())))
-    figure = _figure((9.6, 1.8 + 0.2 * (1 + len(groups)) * len(differences)))
+    figure = new_figure((9.6, 1.8 + 0.2 * (1 + len(groups)) * len(differences)))
     left, right = figure.subplots(1, 2, sharey=True)
     places = np.arange(len(differences))
     offsets = (np.arange(len(groups)) - (len(groups) - 1) / 2) * 0.8 / max(len(groups), 1)
@@ -250,7 +249,7 @@ def difference_forest(
     left.invert_yaxis()
     right.set(xlabel="ROC AUC (left of 0 is worse)")
     figure.legend(loc="outside lower center", ncols=len(groups), frameon=False)
-    figure.suptitle(f"Difference to {reference}\n{_tag(protocol, source)}", fontsize=11)
+    figure.suptitle(f"Difference to {reference}\n{tag(protocol, source)}", fontsize=11)
     return figure
 
 
@@ -266,7 +265,7 @@ def optimisation_history(losses: np.ndarray, model: str, protocol: Protocol, sou
         protocol: What the model was allowed to see.
         source: Where the events come from.
     """
-    figure = _figure((6.4, 4.0))
+    figure = new_figure((6.4, 4.0))
     axes = figure.subplots()
     trials = np.arange(len(losses))
     best = np.minimum.accumulate(losses)
@@ -289,42 +288,15 @@ def optimisation_history(losses: np.ndarray, model: str, protocol: Protocol, sou
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="Trial", ylabel="Validation cross-entropy in nats")
     axes.legend(frameon=False)
-    _title(axes, f"Tuning: {model}", protocol, source)
+    set_title(axes, f"Tuning: {model}", protocol, source)
     return figure
-
-
-def _figure(size: tuple[float, float]) -> Figure:
-    figure = Figure(figsize=size, dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _square_figure(title: str, protocol: Protocol, source: str) -> tuple[Figure, Axes]:
-    figure = _figure((5.2, 5.4))
-    axes = figure.subplots()
-    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
-    _title(axes, title, protocol, source)
-    return figure, axes
-
-
-def _tag(protocol: Protocol, source: str) -> str:
-    return f"{protocol} protocol, {source}"
-
-
-def _title(axes: Axes, title: str, protocol: Protocol, source: str) -> None:
-    axes.set_title(f"{title}\n{_tag(protocol, source)}", fontsize=11)
-
-
-def _styles() -> Iterator[dict[str, Any]]:
-    for colour, line in zip(cycle(COLOURS), cycle(LINE_STYLES), strict=False):
-        yield {"color": colour, "linestyle": line, "linewidth": 1.8}
 
 
 def _model_totals(
     labels: np.ndarray, scores: Scores
 ) -> Iterator[tuple[str, Totals, dict[str, Any]]]:
     """Each model's name, counts by score bin and line style."""
-    for (model, probabilities), style in zip(scores.items(), _styles(), strict=False):
+    for (model, probabilities), style in zip(scores.items(), line_styles(), strict=False):
         events = ScoredEvents.of(labels, probabilities, 0.5)
         bins = ScoreBins.coarse(events.probabilities, 0.5, CURVE_POINTS)
         yield model, EventSums.of(events, bins).totals(), style

@@ -4,12 +4,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from pipelines.benchmarks.measurement import ROOFLINE, Measurement
 from pipelines.benchmarks.table import compared_quantities, spoken
-from returns.plots import COLOURS, GREY, LINE_STYLES
+from returns.figure_style import COLOURS, GREY, LINE_STYLES, new_figure
 
 MARKERS = "osD^vP"
 
@@ -24,7 +23,7 @@ def bars(measurements: Sequence[Measurement], title: str) -> Figure:
     quantities = compared_quantities(measurements)
     contenders = list(dict.fromkeys(row.contender for row in measurements))
     most = max(sum(row.quantity == quantity for row in measurements) for quantity in quantities)
-    figure = _figure((1.5 + 3.2 * len(quantities), 1.4 + 0.36 * most))
+    figure = new_figure((1.5 + 3.2 * len(quantities), 1.4 + 0.36 * most))
     panels = figure.subplots(1, len(quantities), squeeze=False)[0]
     for axes, quantity in zip(panels, quantities, strict=True):
         _draw_bars(axes, [row for row in measurements if row.quantity == quantity], contenders)
@@ -42,7 +41,7 @@ def growth_lines(
         stages: By name: number of events and figure at each size, and the fitted exponent.
         quantity: What the figures are.
     """
-    figure = _figure((6.4, 4.8))
+    figure = new_figure((6.4, 4.8))
     axes = figure.subplots()
     for number, (name, (points, exponent)) in enumerate(stages.items()):
         sizes, values = np.array(points).T
@@ -81,9 +80,3 @@ def _draw_bars(axes: Axes, rows: Sequence[Measurement], contenders: Sequence[str
     axes.invert_yaxis()
     axes.margins(x=0.25)
     axes.set_xlim(left=0)
-
-
-def _figure(size: tuple[float, float]) -> Figure:
-    figure = Figure(figsize=size, dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure

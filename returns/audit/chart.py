@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from returns.audit.clustered import STANDARD_ERRORS
 from returns.audit.findings import ColumnAuc, ColumnKind
 from returns.audit.single_columns import LARGEST_HONEST_AUC
-from returns.plots import BLUE, GREY, SKY, VERMILION
+from returns.figure_style import BLUE, GREY, SKY, VERMILION, new_figure
 from returns.protocol import Protocol
 
 MOST_COLUMNS = 30
@@ -26,8 +25,7 @@ def column_auc_chart(columns: Sequence[ColumnAuc], protocol: Protocol, source: s
         source: Where the events come from.
     """
     drawn = [column for column in columns if np.isfinite(column.train.value)][:MOST_COLUMNS]
-    figure = Figure(figsize=(7.6, 1.6 + 0.24 * len(drawn)), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure((7.6, 1.6 + 0.24 * len(drawn)))
     axes = figure.subplots()
     places = np.arange(len(drawn))
     area = np.array([column.train.value for column in drawn])
