@@ -1,0 +1,36 @@
+"""Directional derivatives of a reversible network's outputs."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from gn_study.revmlp import RevMLP
+
+
+@torch.no_grad()
+def output_derivative(model: RevMLP, inputs: Tensor, direction: Mapping[str, Tensor]) -> Tensor:
+    """`J d`: how outputs change, to first order, along a direction of the trained parameters.
+
+    Args:
+        model: The network.
+        inputs: `(num_samples, width)`.
+        direction: For each trained parameter a tensor of its shape.
+
+    Returns:
+        `(num_samples, num_outputs)`.
+    """
+    changed, other = inputs.chunk(2, dim=-1)
+    changed_tangent, other_tangent = torch.zeros_like(changed), torch.zeros_like(other)
+    for name, half in model.half_layers().items():
+        features = half.features(other)
+        changed = changed + half.combine(features)
+        own = functional.linear(
+            features, direction[f"{name}.weight"], direction.get(f"{name}.bias")
+        )
+        passed_on = half.push_forward(features, other_tangent, half.weight)
+        changed_tangent = changed_tangent + own + passed_on
+        changed, other = other, changed
+        changed_tangent, other_tangent = other_tangent, changed_tangent
+    return model.read_out(torch.cat([changed_tangent, other_tangent], dim=-1))
