@@ -1,0 +1,86 @@
+"""Small synthetic problems in float64 whose curvature can be written down densely."""
+
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.func import jacrev
+
+from compression.fisher import fisher_product
+from compression.likelihoods import Bernoulli, Categorical, Gaussian, Likelihood
+from compression.parameters import collect_parameters
+from compression.problem import Inputs, Problem
+
+LIKELIHOODS = {
+    "categorical": Categorical,
+    "bernoulli": Bernoulli,
+    "gaussian": lambda: Gaussian(scale=0.7),
+}
+
+
+def _jacobian(problem: Problem, inputs: Inputs) -> Tensor:
+    parameters = {name: weight.detach() for name, weight in problem.space.of(problem.model).items()}
+    columns = jacrev(lambda values: problem.outputs(values, inputs).flatten())(parameters)
+    return torch.cat(
+        [columns[slot.name].flatten(start_dim=1) for slot in problem.space.slots], dim=1
+    )
+
+
+def _dense_fisher(problem: Problem, inputs: Inputs) -> Tensor:
+    outputs = problem.outputs({}, inputs).detach()
+    targets = problem.likelihood.sample(outputs)
+    hessian = torch.autograd.functional.hessian(
+        lambda values: problem.likelihood.nll(values, targets), outputs
+    )
+    jacobian = _jacobian(problem, inputs)
+    return jacobian.T @ hessian.reshape(len(jacobian), len(jacobian)) @ jacobian
+
+
+def _by_products(problem: Problem, inputs: Inputs) -> Tensor:
+    basis = torch.eye(problem.space.size, dtype=problem.space.dtype)
+    return torch.stack([fisher_product(problem, inputs, column) for column in basis], dim=1)
+
+
+def _make_problem(
+    model: nn.Module,
+    likelihood: Likelihood,
+    damping: float = 1e-2,
+    include: Sequence[str] = ("*",),
+    exclude: Sequence[str] = (),
+) -> Problem:
+    model = model.double().eval()
+    return Problem(model, likelihood, collect_parameters(model, include, exclude), damping)
+
+
+@pytest.fixture
+def dense_fisher() -> Callable[[Problem, Inputs], Tensor]:
+    """Fisher matrix of a batch, from the Jacobian and autograd's Hessian of the loss."""
+    return _dense_fisher
+
+
+@pytest.fixture
+def by_products() -> Callable[[Problem, Inputs], Tensor]:
+    """Fisher matrix of a batch, column by column."""
+    return _by_products
+
+
+@pytest.fixture
+def make_problem() -> Callable[..., Problem]:
+    """Maker of a problem in float64 and evaluation mode."""
+    return _make_problem
+
+
+@pytest.fixture(params=LIKELIHOODS)
+def likelihood(request: pytest.FixtureRequest) -> Likelihood:
+    made: Likelihood = LIKELIHOODS[request.param]()
+    return made
+
+
+@pytest.fixture
+def small_network() -> Callable[[], nn.Module]:
+    def make() -> nn.Module:
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3, bias=False))
+
+    return make
