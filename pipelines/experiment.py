@@ -1,7 +1,7 @@
 """One comparison: every model trained, calibrated and evaluated on the same event sets."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +15,7 @@ from pipelines.resources import Usage, measured
 from pipelines.source_arguments import described
 from returns.calibration import Calibration
 from returns.columns import event_columns
+from returns.costs import Costs
 from returns.evaluation import Report, evaluate
 from returns.event_set import EventSet
 from returns.knowledge import LEARNING, EventArrays, known_labels
@@ -73,6 +74,7 @@ class Experiment:
         refit: bool,
         seed: int,
         reporter: ProgressReporter,
+        costs: Costs | None = None,
     ) -> None:
         """Prepare the event sets.
 
@@ -87,8 +89,11 @@ class Experiment:
                 from training and validation events together before it is tested and kept.
             seed: Of the models and the bootstrap.
             reporter: Told of progress.
+            costs: What an intervention costs and saves; the threshold of least cost takes the
+                place of the one of largest F1.
         """
         self._dataset = dataset
+        self.costs = costs
         self.protocol, self.source = protocol, source
         self._options = options
         self._seed = seed
@@ -135,6 +140,8 @@ class Experiment:
                 model.refit(self._learning, reporter)
         reporter.stop(name)
         calibration = Calibration.fit(self.validation.labels, validation, self.validation.weights)
+        if self.costs is not None:
+            calibration = replace(calibration, threshold=self.costs.threshold)
         with measured() as scoring:
             probability = calibration.apply(model.predict_proba(self.test))
         predictor = ReturnPredictor(
@@ -214,5 +221,6 @@ class Experiment:
             groups,
             true_probability=truth,
             base_rate=float(self.train.labels.mean()),
+            costs=self.costs,
             seed=self._seed,
         )

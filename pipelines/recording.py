@@ -21,6 +21,7 @@ from returns.plots import (
     roc_curves,
     score_distribution,
 )
+from returns.saving_curve import saving_curve
 
 History = Sequence[tuple[int, Mapping[str, float]]]
 
@@ -126,6 +127,8 @@ def _figures(outcome: Outcome, experiment: Experiment, history: History) -> dict
         "reliability": reliability_diagram(labels, probability, name, *place),
         "scores": score_distribution(labels, probability, name, *place),
     }
+    if experiment.costs is not None:
+        figures["saving"] = saving_curve(labels, probability, experiment.costs, name, *place)
     if history:
         by_metric: dict[str, list[tuple[int, float]]] = {}
         for step, values in history:

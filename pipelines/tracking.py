@@ -23,6 +23,11 @@ EXPERIMENT = "returns"
 REGISTERED_MODEL = "returns"
 PROCESS_TAG = "process"
 MOST_METRICS_A_CALL = 1000
+NOT_SERVED = (
+    *("matplotlib", "mlflow", "optuna", "pillow", "requests", "rich", "torchvision", "tyro"),
+)
+"""Dependencies that a served model does without; MLflow, which loads it, comes last."""
+
 PYFUNC = Path(__file__).with_name("pyfunc_model.py")
 
 
@@ -228,11 +233,10 @@ def requirements() -> list[str]:
     from importlib.metadata import requires
 
     declared = requires("fashion-returns") or []
-    not_needed = ("matplotlib", "mlflow", "optuna", "requests", "rich", "tyro")
     return [
         requirement
         for requirement in declared
-        if "extra ==" not in requirement and not requirement.startswith(not_needed)
+        if "extra ==" not in requirement and not requirement.startswith(NOT_SERVED)
     ] + [requirement for requirement in declared if requirement.startswith("mlflow")]
 
 

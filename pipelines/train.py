@@ -19,6 +19,7 @@ from data.schema import SPLITS
 from data.validation import Fault, InputError
 from pipelines import tracking
 from pipelines.command import run_command
+from pipelines.cost_file import read_costs
 from pipelines.experiment import Experiment, Outcome
 from pipelines.following import learn_along
 from pipelines.home import Home
@@ -28,6 +29,8 @@ from pipelines.processes import by_first, is_first, num_processes, together
 from pipelines.progress import ProgressReporter, progress_display
 from pipelines.recording import record_comparison, record_outcome
 from pipelines.source_arguments import SourceArguments, SourceName, described
+from returns.costs import LINES, Costs
+from returns.evaluation import SAVING_TITLE
 from returns.models.registry import create, learns_together
 from returns.protocol import Protocol
 
@@ -40,9 +43,13 @@ PRINTED = {
     "ROC AUC": ("ROC\nAUC", 4),
     "Brier": ("Brier", 4),
     "ECE": ("ECE", 3),
+    SAVING_TITLE: (f"saved /\n{LINES} lines", 0),
     "fit s": ("fit s", 1),
 }
 """Columns of the comparison that fit a terminal: heading, decimals. The whole goes to MLflow."""
+
+YIELDING = ("Brier", "ECE")
+"""Columns that make room for the money."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,9 @@ class Arguments:
     label_delay_days: int = 0
     """Days after the order until its label is known (dated sources): labels younger than that
     inform no other order."""
+    costs: Path | None = None
+    """YAML file of what a sale earns, a return costs and an intervention does: decisions are then
+    made where they save money, and the table tells how much (docs/decisions.md)."""
     register: bool = False
     """Register the model of the best validation cross-entropy as `returns`."""
     home: Path = Path("artifacts")
@@ -80,7 +90,7 @@ class Arguments:
 
 def main(arguments: Arguments, console: Console) -> None:
     """Train, compare, record; a process other than the first takes its part in the training."""
-    hyperparameters = together(lambda: _checked_hyperparameters(arguments))
+    hyperparameters, costs = together(lambda: _checked_files(arguments))
     with progress_display(console) as progress:
         reporter = ProgressReporter(progress)
         home, folder = by_first(lambda: _ingested(arguments, reporter))
@@ -100,6 +110,8 @@ def main(arguments: Arguments, console: Console) -> None:
             f"{arguments.source} {arguments.protocol.value}", _parameters(arguments, folder), tags
         ) as parent:
             tracking.log_dataset(manifest, folder, "training")
+            if arguments.costs is not None:
+                tracking.log_file(arguments.costs, "costs")
             experiment = Experiment(
                 dataset,
                 arguments.protocol,
@@ -110,6 +122,7 @@ def main(arguments: Arguments, console: Console) -> None:
                 refit,
                 arguments.seed,
                 reporter,
+                costs,
             )
             outcomes: dict[str, Outcome] = {}
             uris: dict[str, str] = {}
@@ -154,8 +167,8 @@ def _opened(folder: Path) -> tuple[Dataset, Manifest]:
     return dataset, manifest
 
 
-def _checked_hyperparameters(arguments: Arguments) -> dict[str, dict[str, Any]]:
-    """Hyper-parameters of each model in the file, if there is one and the options are sound."""
+def _checked_files(arguments: Arguments) -> tuple[dict[str, dict[str, Any]], Costs | None]:
+    """Hyper-parameters of each model and costs, if there are files and all options are sound."""
     faults = model_faults(arguments.models)
     if arguments.epochs is not None and arguments.epochs < 1:
         faults.append(Fault("--epochs", f"{arguments.epochs} is too few", "Use 1 or more"))
@@ -167,9 +180,15 @@ def _checked_hyperparameters(arguments: Arguments) -> dict[str, dict[str, Any]]:
             hyperparameters = read_hyperparameters(arguments.hyperparameters)
         except InputError as error:
             faults += error.faults
+    costs = None
+    if arguments.costs is not None:
+        try:
+            costs = read_costs(arguments.costs)
+        except InputError as error:
+            faults += error.faults
     if faults:
         raise InputError(faults)
-    return hyperparameters
+    return hyperparameters, costs
 
 
 def _parameters(arguments: Arguments, folder: Path) -> dict[str, Any]:
@@ -185,10 +204,16 @@ def _print_comparison(
     subject = f"{described(manifest.source)}, protocol {arguments.protocol.value}"
     printed = Table(title=f"{subject}: test split", box=SIMPLE_HEAD, padding=0)
     printed.add_column("model", no_wrap=True)
-    for heading, _ in PRINTED.values():
+    yield_to_money = YIELDING if SAVING_TITLE in table else ()
+    shown = {
+        title: style
+        for title, style in PRINTED.items()
+        if title in table and title not in yield_to_money
+    }
+    for heading, _ in shown.values():
         printed.add_column(heading, justify="right", no_wrap=True)
     for name, row in table.iterrows():
-        figures = (f"{row[title]:.{decimals}f}" for title, (_, decimals) in PRINTED.items())
+        figures = (f"{row[title]:.{decimals}f}" for title, (_, decimals) in shown.items())
         printed.add_row(str(name), *figures)
     console.print(printed)
 

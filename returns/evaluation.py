@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from returns.bootstrap import GroupReplicates, customer_draws, replicate_sums
+from returns.costs import LINES, Costs
 from returns.metrics import ScoredEvents
 
 FEWEST_EVENTS = 50
@@ -15,6 +16,8 @@ FEWEST_EVENTS = 50
 
 REPLICATES = 200
 """Bootstrap replicates unless told otherwise."""
+
+SAVING_TITLE = f"saved per {LINES} lines"
 
 COMPARED = {
     "precision": "precision",
@@ -26,8 +29,9 @@ COMPARED = {
     "brier": "Brier",
     "ece": "ECE",
     "f1_at_threshold": "F1 at threshold",
+    "saving": SAVING_TITLE,
 }
-"""Metrics of the comparison table and their column titles."""
+"""Metrics of the comparison table and their column titles; `saving` where costs are told."""
 
 CENTRED = frozenset({"roc_auc", "average_precision", "ece"})
 """Metrics whose interval is centred on the figure, because their replicates are not."""
@@ -123,6 +127,7 @@ def evaluate(
     *,
     true_probability: np.ndarray | None = None,
     base_rate: float | None = None,
+    costs: Costs | None = None,
     seed: int = 0,
     replicates: int = REPLICATES,
 ) -> Report:
@@ -144,6 +149,9 @@ def evaluate(
             the mean loss of knowing it, and `reachable_gain_share`, how much of the way from the
             base rate's loss to that one the model has come.
         base_rate: Return rate of the training events; required with `true_probability`.
+        costs: What an intervention costs and saves: adds `saving`, the money that intervening
+            from the threshold on saves on a thousand order lines, `expected_saving`, what the
+            probabilities promise of it, and `largest_saving`, what knowing all outcomes would.
         seed: Of the bootstrap.
         replicates: Number of bootstrap replicates.
 
@@ -154,7 +162,7 @@ def evaluate(
         ValueError: There are no events, a label is unknown, a probability is outside [0, 1],
             lengths differ, or `base_rate` is missing.
     """
-    events = ScoredEvents.of(labels, probabilities, threshold, true_probability, base_rate)
+    events = ScoredEvents.of(labels, probabilities, threshold, true_probability, base_rate, costs)
     customer = _contiguous(customers, len(events))
     grouping = {name: _large_groups(group) for name, group in (groups or {}).items()}
     codes = [np.zeros(len(events), np.int64), *(code for code, _ in grouping.values())]
@@ -226,7 +234,11 @@ def comparison_table(reports: Mapping[str, Report]) -> pd.DataFrame:
         reports: Report of each model by its name.
     """
     rows = [
-        {title: report.overall.metrics[name].value for name, title in COMPARED.items()}
+        {
+            title: report.overall.metrics[name].value
+            for name, title in COMPARED.items()
+            if name in report.overall.metrics
+        }
         | {"threshold": report.threshold}
         for report in reports.values()
     ]

@@ -11,11 +11,16 @@ from typing import Self
 
 import numpy as np
 
+from returns.costs import LINES, Costs
+
 SMALLEST_PROBABILITY = 1e-15
 """Probabilities are kept this far from 0 and 1 in a logarithm."""
 
 CALIBRATION_BINS = 15
 """Bins of equal width over [0, 1] of the expected calibration error (Guo et al., 2017)."""
+
+SAVINGS = ("saving", "expected_saving", "largest_saving")
+"""Names of the metrics that need costs, in money per thousand order lines."""
 
 METRICS = (
     "precision",
@@ -64,8 +69,11 @@ class ScoredEvents:
         probabilities: Of a return, float64 `(num_events,)`.
         threshold: Chosen threshold; a probability of at least it decides for a return.
         losses: Losses of each event by name, float64 `(num_events,)`: `cross_entropy`, `brier`,
-            and where the true probability is known `true_cross_entropy` and `base_cross_entropy`,
-            the losses of knowing everything and of knowing the base rate alone.
+            where the true probability is known `true_cross_entropy` and `base_cross_entropy`,
+            the losses of knowing everything and of knowing the base rate alone, and where costs
+            are given `saving`, `expected_saving` and `largest_saving`: the money that the
+            decisions save, what the probabilities promise of it, and what knowing the outcome
+            would save.
     """
 
     labels: np.ndarray
@@ -81,6 +89,7 @@ class ScoredEvents:
         threshold: float,
         true_probability: np.ndarray | None = None,
         base_rate: float | None = None,
+        costs: Costs | None = None,
     ) -> Self:
         """Check the events and compute their losses.
 
@@ -90,6 +99,7 @@ class ScoredEvents:
             threshold: Chosen threshold.
             true_probability: That synthetic labels were drawn with, if known.
             base_rate: Return rate of the training events; required with `true_probability`.
+            costs: What an intervention from the threshold on costs and saves, if told.
 
         Raises:
             ValueError: There are no events, a label is unknown, a probability is outside [0, 1],
@@ -115,6 +125,11 @@ class ScoredEvents:
             losses["true_cross_entropy"] = event_cross_entropy(labels, true_probability)
             base = np.full(len(labels), base_rate)
             losses["base_cross_entropy"] = event_cross_entropy(labels, base)
+        if costs is not None:
+            decided = probabilities >= threshold
+            losses["saving"] = costs.saving(labels, decided)
+            losses["expected_saving"] = costs.saving(probabilities, decided)
+            losses["largest_saving"] = costs.saving(labels, labels == 1)
         return cls(labels, probabilities, threshold, losses)
 
     def __len__(self) -> int:
@@ -214,6 +229,9 @@ class Totals:
             reachable, base = mean["true_cross_entropy"], mean["base_cross_entropy"]
             metrics["reachable_cross_entropy"] = reachable
             metrics["reachable_gain_share"] = ratio(base - mean["cross_entropy"], base - reachable)
+        for name in SAVINGS:
+            if name in mean:
+                metrics[name] = LINES * mean[name]
         return metrics
 
     def _decisions(self, first_bin: int) -> dict[str, np.ndarray]:

@@ -7,7 +7,6 @@ the keys mean is told in `docs/own_tables.md`.
 from pathlib import Path
 
 import pyarrow as pa
-import yaml
 
 from data.schema import (
     BASKET,
@@ -21,6 +20,7 @@ from data.schema import (
     VARIANT_ROW,
     source_event_columns,
 )
+from data.sections import Faults, Section
 from data.sources.mapped.columns import (
     IGNORE,
     TableKind,
@@ -37,8 +37,8 @@ from data.sources.mapped.description import (
     TableMapping,
     TablesMapping,
 )
-from data.sources.mapped.sections import Faults, Section
-from data.validation import Fault, InputError
+from data.validation import InputError
+from data.yaml_document import read_yaml
 
 RESERVED_NAMES = frozenset(
     field.name
@@ -69,21 +69,10 @@ def load_mapping(path: Path) -> TablesMapping:
     Raises:
         InputError: The file is missing, is no YAML or says something wrong; carries all faults.
     """
-    name = str(path)
+    remedy = "Give the path of the YAML file that describes your tables"
+    document, repeated = read_yaml(path, remedy)
     try:
-        text = path.read_text(encoding="utf-8")
-        document = yaml.safe_load(text)
-        repeated = _repeated_keys(yaml.compose(text, Loader=yaml.SafeLoader), name)
-    except OSError as error:
-        remedy = "Give the path of the YAML file that describes your tables"
-        raise InputError([Fault(name, f"cannot be read ({error.strerror})", remedy)]) from error
-    except UnicodeDecodeError as error:
-        raise InputError([Fault(name, "the text is not UTF-8", "Save it as UTF-8")]) from error
-    except (yaml.YAMLError, ValueError) as error:
-        message = "this is no valid YAML (" + " ".join(str(error).split()) + ")"
-        raise InputError([Fault(name, message, "Correct the line it names")]) from error
-    try:
-        mapping = parse_mapping(document, name)
+        mapping = parse_mapping(document, str(path))
     except InputError as error:
         raise InputError([*repeated, *error.faults]) from error
     if repeated:
@@ -101,7 +90,7 @@ def parse_mapping(content: object, name: str) -> TablesMapping:
     Raises:
         InputError: Something in it is wrong; carries all faults.
     """
-    faults = Faults(name)
+    faults = Faults(name, "the mapping", "docs/own_tables.md")
     document = Section("", content, faults)
     document.required("events")
     tables: dict[str, TableMapping | None] = {}
@@ -249,30 +238,3 @@ def _format_of(file: str, section: Section) -> FileFormat:
 
 def _first(columns: tuple[str, ...]) -> str | None:
     return columns[0] if columns else None
-
-
-def _repeated_keys(root: yaml.Node | None, name: str) -> list[Fault]:
-    """A fault for each key that stands twice in one section, where YAML would keep the last."""
-    faults: list[Fault] = []
-    waiting, visited = [root], set[int]()
-    while waiting:
-        node = waiting.pop()
-        if node is None or id(node) in visited or isinstance(node, yaml.ScalarNode):
-            continue
-        visited.add(id(node))
-        if isinstance(node, yaml.MappingNode):
-            faults += _repeated_in(node, name)
-            waiting += [value for _, value in node.value]
-        else:
-            waiting += node.value
-    return faults
-
-
-def _repeated_in(node: yaml.MappingNode, name: str) -> list[Fault]:
-    keys = [key for key, _ in node.value]
-    texts = [str(key.value) for key in keys]
-    return [
-        Fault(name, f"line {key.start_mark.line + 1}: '{text}' stands there twice", "Keep one")
-        for position, (key, text) in enumerate(zip(keys, texts, strict=True))
-        if text in texts[:position]
-    ]

@@ -12,6 +12,7 @@ import pytest
 from mlflow import MlflowClient
 
 from pipelines import predict, train
+from pipelines.cost_file import read_costs
 from pipelines.home import Home
 
 
@@ -218,3 +219,28 @@ def test_the_real_sample_of_graphreturns_goes_the_whole_way(tmp_path, run):
         children["gnn"].info.run_id, "predictions/test.parquet"
     )
     assert pd.read_parquet(out)["probability"].equals(pd.read_parquet(logged)["probability"])
+
+
+def test_costs_set_the_threshold_and_put_the_money_into_table_and_plots(
+    trained_home, tmp_path, run
+):
+    costs = Path(__file__).parents[2] / "docs" / "examples" / "costs.yaml"
+    words = ("--source", "orders", "--path", trained_home.orders, "--home", tmp_path)
+    ended = run(train, *words, "--models", "logistic", "--costs", costs)
+    assert ended.code == 0, ended.errors
+    assert "saved /" in ended.output
+    _, children = runs(tmp_path)
+    metrics = children["logistic"].data.metrics
+    assert metrics["test_threshold"] == read_costs(costs).threshold
+    assert metrics["test_saving_low"] < metrics["test_saving"] < metrics["test_saving_high"]
+    assert metrics["test_saving"] <= metrics["test_largest_saving"]
+    files = client(tmp_path).list_artifacts(children["logistic"].info.run_id, "plots")
+    assert "plots/saving.png" in {file.path for file in files}
+
+
+def test_a_faulty_cost_file_stops_before_the_work(trained_home, tmp_path, run):
+    (tmp_path / "costs.yaml").write_text("margin: 3\n")
+    ended = run(train, "--costs", tmp_path / "costs.yaml", "--home", tmp_path / "home")
+    assert ended.code == 2
+    assert "'return_cost' is missing" in ended.errors
+    assert not (tmp_path / "home").exists()

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import date
 
 from data.schema import Role
+from data.sections import Section
 from data.sources.mapped.description import Case, ColumnMapping, ColumnType, Limits, Owner
-from data.sources.mapped.sections import Section
 
 IGNORE = "ignore"
 OWNER_OF_ROLE = {

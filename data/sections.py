@@ -18,15 +18,19 @@ class Faults:
 
     Attributes:
         file: Name of the document as the user knows it.
+        whole: What to call the document as a whole, such as `the mapping`.
+        page: Page of the documentation that tells what the keys mean.
         found: The faults so far.
     """
 
     file: str
+    whole: str
+    page: str
     found: list[Fault] = field(default_factory=list)
 
     def add(self, place: str, message: str, remedy: str) -> None:
         """Note a fault at a place such as `events.columns.price`."""
-        self.found.append(Fault(self.file, f"{place or 'the mapping'}: {message}", remedy))
+        self.found.append(Fault(self.file, f"{place or self.whole}: {message}", remedy))
 
 
 class Section:
@@ -81,7 +85,8 @@ class Section:
     def required(self, key: str) -> None:
         """Note a fault if a key is absent."""
         if key not in self._content:
-            self.fault(f"'{key}' is missing", "Add it; docs/own_tables.md tells what it means")
+            remedy = f"Add it; {self.faults.page} tells what it means"
+            self.fault(f"'{key}' is missing", remedy)
 
     def text(self, key: str) -> str | None:
         """Text at a key; a whole number counts as its digits."""
