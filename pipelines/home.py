@@ -80,6 +80,11 @@ class Home:
         return self.root / "benchmarks"
 
     @property
+    def compression(self) -> Path:
+        """Dense networks of the pruning studies, and the cells of their tables."""
+        return self.root / "compression"
+
+    @property
     def artifacts(self) -> Path:
         """MLflow artifacts, where MLflow tracks into this home."""
         return self.root / "mlartifacts"
