@@ -120,6 +120,29 @@ class DenseEncoder:
         )
         return (*layout.numeric_names, *indicators, *levels)
 
+    def by_column(self, dense: np.ndarray) -> np.ndarray:
+        """Sums over the dense columns that one feature column became.
+
+        Args:
+            dense: `(num_events, width)`.
+
+        Returns:
+            `(num_events, num_columns)`, in the order of the layout's names.
+        """
+        num_numeric = len(self.maps)
+        levels = [len(each) for each in self.layout.levels]
+        column = np.concatenate(
+            [
+                np.arange(num_numeric),
+                self.indicated,
+                np.repeat(num_numeric + np.arange(len(levels)), levels),
+            ]
+        )
+        sums = np.zeros((len(dense), num_numeric + len(levels)))
+        for position in range(sums.shape[1]):
+            sums[:, position] = dense[:, column == position].sum(axis=1)
+        return sums
+
     def transform(self, features: FeatureMatrix) -> np.ndarray:
         """Encode events.
 

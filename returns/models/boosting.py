@@ -18,6 +18,7 @@ from returns.models.saving import (
     write_configuration,
 )
 from returns.models.search_space import FloatRange, SearchSpace
+from returns.reasons.contributions import Contributions
 
 MOST_REPORTS = 100
 """Rounds whose losses are reported at most."""
@@ -117,6 +118,16 @@ class BoostedTrees(Configured, ABC):
         ]
         return np.concatenate([np.empty(0), *chunks])
 
+    def contributions(self, events: EventSet) -> Contributions:
+        """Shapley values of the columns, exact for trees (Lundberg et al., 2020)."""
+        self._layout.require(events.features)
+        chunks = [
+            self._shapley_values(code_matrix(chunk))
+            for chunk in feature_chunks(events.features, ROWS_AT_ONCE)
+        ]
+        values = np.concatenate([np.empty((0, len(self._layout.names) + 1)), *chunks])
+        return Contributions(self._layout.names, values[:, :-1], values[:, -1])
+
     def save(self, folder: Path) -> None:
         """Write the trees in the library's text format, columns and hyper-parameters as JSON."""
         self._booster.save_model(folder / self.booster_file)
@@ -148,6 +159,10 @@ class BoostedTrees(Configured, ABC):
     @abstractmethod
     def _score(self, codes: np.ndarray) -> np.ndarray:
         """Probabilities `(num_events,)` of a float32 matrix that `code_matrix` made."""
+
+    @abstractmethod
+    def _shapley_values(self, codes: np.ndarray) -> np.ndarray:
+        """Of each column, then the base, `(num_events, num_columns + 1)`, in log-odds."""
 
     @staticmethod
     @abstractmethod

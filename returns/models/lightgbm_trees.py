@@ -78,6 +78,10 @@ class LightGBM(BoostedTrees):
         scores: np.ndarray = self._booster.predict(codes)
         return scores
 
+    def _shapley_values(self, codes: np.ndarray) -> np.ndarray:
+        values: np.ndarray = self._booster.predict(codes, pred_contrib=True)
+        return values
+
     @staticmethod
     def _read(file: Path) -> lightgbm.Booster:
         return lightgbm.Booster(model_file=file)

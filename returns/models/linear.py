@@ -21,6 +21,7 @@ from returns.models.saving import (
     write_configuration,
 )
 from returns.models.search_space import FloatRange, SearchSpace
+from returns.reasons.contributions import Contributions
 
 ARRAYS = "coefficients.safetensors"
 
@@ -101,6 +102,16 @@ class Logistic(Configured):
             start += len(chunk)
         probabilities: np.ndarray = expit(log_odds + self._intercept)
         return probabilities
+
+    def contributions(self, events: EventSet) -> Contributions:
+        """Coefficient times value, from the median and no level, summed over each column."""
+        parts = [
+            self._encoder.by_column(self._encoder.transform(chunk) * self._coefficients)
+            for chunk in feature_chunks(events.features, ROWS_AT_ONCE)
+        ]
+        names = self._encoder.layout.names
+        log_odds = np.concatenate([np.empty((0, len(names))), *parts])
+        return Contributions(names, log_odds, np.full(len(events), self._intercept))
 
     def save(self, folder: Path) -> None:
         """Write coefficients as safetensors, encoder and hyper-parameters as JSON."""

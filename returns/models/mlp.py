@@ -23,11 +23,16 @@ from returns.models.saving import (
     write_configuration,
 )
 from returns.models.search_space import Choice, FloatRange, IntegerRange, SearchSpace
+from returns.reasons.contributions import Contributions
+from returns.reasons.integrated_gradients import integrated_gradients
 
 ARRAYS = "weights.safetensors"
 
 ROWS_AT_ONCE = 1 << 15
 """Events scored at a time."""
+
+PATH_STEPS = 128
+"""Points of the path of integrated gradients; the kinks of the ReLU want many."""
 
 
 @dataclass(eq=False)
@@ -109,6 +114,25 @@ class MLP(Configured):
                 for chunk in feature_chunks(events.features, ROWS_AT_ONCE)
             ]
             return torch.cat([torch.empty(0, dtype=torch.float64), *chunks]).numpy()
+
+    def contributions(self, events: EventSet) -> Contributions:
+        """Integrated gradients from the median and no level, summed over each feature column."""
+        self._network.eval()
+        width = self._encoder.width
+        base = self._network(torch.zeros(1, width)).double().detach().numpy()
+        parts = [
+            self._encoder.by_column(
+                integrated_gradients(
+                    lambda inputs: self._network(inputs[0]),
+                    [torch.from_numpy(self._encoder.transform(chunk))],
+                    steps=PATH_STEPS,
+                )[0].numpy()
+            )
+            for chunk in feature_chunks(events.features, ROWS_AT_ONCE)
+        ]
+        names = self._encoder.layout.names
+        log_odds = np.concatenate([np.empty((0, len(names))), *parts])
+        return Contributions(names, log_odds, np.repeat(base, len(events)))
 
     def save(self, folder: Path) -> None:
         """Write the weights as safetensors, encoder and hyper-parameters as JSON."""

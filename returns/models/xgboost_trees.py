@@ -69,13 +69,19 @@ class XGBoost(BoostedTrees):
         return int(self._booster.num_boosted_rounds())
 
     def _score(self, codes: np.ndarray) -> np.ndarray:
-        matrix = xgboost.DMatrix(codes, feature_types=self._types(), enable_categorical=True)
-        scores: np.ndarray = self._booster.predict(matrix)
+        scores: np.ndarray = self._booster.predict(self._matrix(codes))
         return scores
+
+    def _shapley_values(self, codes: np.ndarray) -> np.ndarray:
+        values: np.ndarray = self._booster.predict(self._matrix(codes), pred_contribs=True)
+        return values.astype(np.float64)
 
     @staticmethod
     def _read(file: Path) -> xgboost.Booster:
         return xgboost.Booster(model_file=file)
+
+    def _matrix(self, codes: np.ndarray) -> xgboost.DMatrix:
+        return xgboost.DMatrix(codes, feature_types=self._types(), enable_categorical=True)
 
     def _types(self) -> list[str]:
         layout = self._layout
