@@ -32,6 +32,20 @@ def digest_file(path: Path) -> FileDigest:
     return FileDigest(path.name, path.stat().st_size, sha256)
 
 
+def digest_folder(folder: Path, pattern: str = "*") -> str:
+    """Hexadecimal SHA-256 over the paths and contents of the files below a folder.
+
+    Args:
+        folder: The folder.
+        pattern: Names of the files that count.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob(pattern) if path.is_file()):
+        name = path.relative_to(folder).as_posix()
+        digest.update(f"{digest_file(path).sha256} {name}\n".encode())
+    return digest.hexdigest()
+
+
 @contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
     """A temporary folder that becomes `target` when the block ends well, else is removed.

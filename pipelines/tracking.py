@@ -200,32 +200,18 @@ def describe_run(table: pd.DataFrame) -> None:
     mlflow.set_tag("mlflow.note.content", "\n".join(f"| {' | '.join(row)} |" for row in rows))
 
 
+def log_text(text: str, path: str) -> None:
+    """Log a text as an artifact of the current run."""
+    import mlflow
+
+    mlflow.log_text(text, path)
+
+
 def log_file(path: Path, folder: str) -> None:
     """Log a file into a folder of the current run's artifacts."""
     import mlflow
 
     mlflow.log_artifact(str(path), folder)
-
-
-def register(model_uri: str, tags: Mapping[str, str]) -> tuple[str, str]:
-    """Register a model version: `champion` if there is none yet, else `challenger`.
-
-    Returns:
-        The version and the alias it got.
-    """
-    import mlflow
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-
-    version = mlflow.register_model(model_uri, REGISTERED_MODEL, tags=dict(tags)).version
-    client = MlflowClient()
-    try:
-        client.get_model_version_by_alias(REGISTERED_MODEL, "champion")
-        alias = "challenger"
-    except MlflowException:
-        alias = "champion"
-    client.set_registered_model_alias(REGISTERED_MODEL, alias, version)
-    return str(version), alias
 
 
 def requirements() -> list[str]:

@@ -17,7 +17,7 @@ from rich.table import Table
 from data.dataset import Dataset, Manifest, ingest, open_dataset, read_true_probability
 from data.schema import SPLITS
 from data.validation import Fault, InputError
-from pipelines import tracking
+from pipelines import registry, tracking
 from pipelines.command import run_command
 from pipelines.cost_file import read_costs
 from pipelines.experiment import Experiment, Outcome
@@ -25,6 +25,7 @@ from pipelines.following import learn_along
 from pipelines.home import Home
 from pipelines.hyperparameter_file import read_hyperparameters
 from pipelines.model_arguments import DEFAULT_MODELS, ModelName, model_faults, require_both_classes
+from pipelines.model_card import model_card, version_tags
 from pipelines.processes import by_first, is_first, num_processes, together
 from pipelines.progress import ProgressReporter, progress_display
 from pipelines.recording import record_comparison, record_outcome
@@ -143,11 +144,19 @@ def main(arguments: Arguments, console: Console) -> None:
             table = record_comparison(outcomes, experiment)
             best = min(outcomes, key=lambda name: outcomes[name].validation_loss)
             if arguments.register:
-                version, alias = tracking.register(uris[best], {**tags, "model": best})
+                card = model_card(outcomes[best], experiment, manifest)
+                tracking.log_text(card, "model_card.md")
+                version = registry.register(
+                    uris[best],
+                    outcomes[best].predictor,
+                    version_tags(outcomes[best], experiment, manifest),
+                    card,
+                )
+                alias = registry.introduce(version)
     _print_comparison(table, manifest, arguments, console)
     console.print(f"run: {parent.info.run_id}   dataset: {folder}", soft_wrap=True)
     if arguments.register:
-        console.print(f"registered {best} as {tracking.REGISTERED_MODEL} {version} ({alias})")
+        console.print(f"registered {best} as {version.uri} ({alias})")
     console.print(f"score new events: python -m pipelines.predict --model {uris[best]} "
                   "--events FILE --out FILE", soft_wrap=True)  # fmt: skip
     console.print(f"compare in the MLflow UI: {tracking.ui_command(home)}", soft_wrap=True)

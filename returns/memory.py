@@ -88,6 +88,20 @@ class Memory:
         dataset, _ = index_tables(merged)
         return dataset
 
+    def last(self, number: int) -> SourceTables:
+        """The last remembered events, without node rows, to be scored again as new ones.
+
+        Args:
+            number: How many; all if there are fewer.
+        """
+        events = self.tables.events
+        return replace(
+            self.tables,
+            events=events.slice(max(events.num_rows - number, 0)),
+            customers=self.tables.customers.slice(0, 0),
+            variants=self.tables.variants.slice(0, 0),
+        )
+
     def save(self, folder: Path) -> None:
         """Write the tables as Parquet."""
         for name in ("events", "customers", "variants"):

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from data.files import atomic_file, atomic_folder, is_alive
+from data.files import atomic_file, atomic_folder, digest_folder, is_alive
 
 
 def test_a_folder_is_whole_or_absent(tmp_path):
@@ -49,3 +49,17 @@ def test_the_first_of_two_writers_stands(tmp_path):
         with atomic_folder(target) as early:
             (early / "first").touch()
     assert [path.name for path in target.iterdir()] == ["first"]
+
+
+def test_the_digest_of_a_folder_is_of_names_and_contents(tmp_path):
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "a.txt").write_text("1")
+    (tmp_path / "b.py").write_text("2")
+    whole, python = digest_folder(tmp_path), digest_folder(tmp_path, "*.py")
+    assert whole != python
+    assert digest_folder(tmp_path) == whole
+    (tmp_path / "inner" / "a.txt").write_text("3")
+    assert digest_folder(tmp_path) != whole
+    assert digest_folder(tmp_path, "*.py") == python
+    (tmp_path / "b.py").rename(tmp_path / "c.py")
+    assert digest_folder(tmp_path, "*.py") != python

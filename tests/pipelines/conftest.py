@@ -3,18 +3,22 @@
 import contextlib
 import io
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow import MlflowClient
 from rich.console import Console
 
-from pipelines import train
+from pipelines import tracking, train
 from pipelines.command import run_command
+from pipelines.home import Home
 from pipelines.source_arguments import SourceArguments
 
 
@@ -100,6 +104,33 @@ def trained_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainedHo
     with without_tracking_variable():
         train.main(arguments, Console(file=output, width=120))
         yield TrainedHome(folder / "artifacts", output.getvalue(), orders)
+
+
+@pytest.fixture(autouse=True)
+def tracking_restored() -> Iterator[None]:
+    """Forget afterwards which store a test pointed MLflow at, whether by call or by variable."""
+    with without_tracking_variable():
+        yield
+        mlflow.set_tracking_uri(None)
+
+
+@pytest.fixture(scope="session")
+def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty MLflow database; making one takes seconds, copying it none."""
+    path = tmp_path_factory.mktemp("database") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def home(tmp_path: Path, migrated_database: Path) -> Home:
+    """A home without runs, which MLflow is pointed at."""
+    folder = tmp_path / "artifacts"
+    folder.mkdir()
+    shutil.copy(migrated_database, folder / "mlflow.db")
+    home = Home.prepare(folder)
+    tracking.connect(home)
+    return home
 
 
 @contextlib.contextmanager
