@@ -124,6 +124,10 @@ class CouplingBlock(nn.Module):
         self.first = first
         self.second = second
 
+    def half_layers(self) -> dict[str, HalfLayer]:
+        """Both half-layers by name, in the order in which they act."""
+        return {"first": self.first, "second": self.second}
+
     def forward(self, state: Tensor) -> Tensor:
         """State after the block, `(num_samples, width)`, from the one before."""
         left, right = state.chunk(2, dim=-1)

@@ -34,3 +34,18 @@ def output_derivative(model: RevMLP, inputs: Tensor, direction: Mapping[str, Ten
         changed, other = other, changed
         changed_tangent, other_tangent = other_tangent, changed_tangent
     return model.read_out(torch.cat([changed_tangent, other_tangent], dim=-1))
+
+
+def relative_residual(
+    model: RevMLP, inputs: Tensor, direction: Mapping[str, Tensor], error: Tensor
+) -> float:
+    """`||J d - error|| / ||error||`: nought for a right inverse; nought where there is no error.
+
+    Args:
+        model: The network.
+        inputs: `(num_samples, width)`.
+        direction: For each trained parameter a tensor of its shape.
+        error: `(num_samples, num_outputs)`.
+    """
+    missed = float((output_derivative(model, inputs, direction) - error).norm())
+    return missed / float(error.norm()) if missed else 0.0

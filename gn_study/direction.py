@@ -7,32 +7,17 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from gn_study.batches import check_batch
 from gn_study.coupling import CouplingBlock
-from gn_study.derivative import output_derivative
+from gn_study.derivative import relative_residual
 from gn_study.half_inverse import HalfInverse
-from gn_study.pseudo_inverse import PseudoInverse, RankError
+from gn_study.pseudo_inverse import PseudoInverse
+from gn_study.ranks import HalfLayerDiagnostics, check_rank, diagnose
 from gn_study.revmlp import RevMLP
 
 LayerWeights = Literal["mean", "sum", "minimum_norm"] | Sequence[float]
 """How much each block contributes: equal shares (the paper's `1 / L`), one each (the released
 code, whose step is `L` times as long), the shares that make the step shortest, or given figures."""
-
-
-@dataclass(frozen=True)
-class HalfLayerDiagnostics:
-    """What became of one half-layer's features.
-
-    Attributes:
-        name: Of the half-layer.
-        kept_rank: Number of singular values that were kept.
-        num_samples: What an exact step needs `kept_rank` to be.
-        condition: Largest singular value by the smallest kept one.
-    """
-
-    name: str
-    kept_rank: int
-    num_samples: int
-    condition: float
 
 
 @dataclass(frozen=True)
@@ -100,7 +85,7 @@ def gn_direction(
     pseudo_inverse = pseudo_inverse or PseudoInverse()
     check_batch(model, inputs, error)
     if strict:
-        _check_rank_of_features(model, len(inputs))
+        check_rank(model, len(inputs))
     state = model.features(inputs) if features is None else features
     tangent = error if model.readout is None else error @ model.readout.T
     direction: dict[str, Tensor] = {}
@@ -115,9 +100,10 @@ def gn_direction(
             blocks[number], state, tangent, pseudo_inverse, cross_term, generator
         )
         state, tangent = inverted.state, inverted.tangent
-        for half in ("second", "first"):
-            inverse = inverted.inverses[half]
-            diagnostics.append(_diagnose(f"{prefix}.{half}", inverse, strict))
+        diagnostics += [
+            diagnose(f"{prefix}.{half}", inverted.inverses[half].factor, len(inputs), strict)
+            for half in ("second", "first")
+        ]
         change = {f"{prefix}.{name}": value for name, value in inverted.change.items()}
         norms.append(sum(float(value.norm()) ** 2 for value in change.values()) ** 0.5)
         direction |= change
@@ -131,47 +117,6 @@ def gn_direction(
         tuple(tangent_norms[::-1]),
         relative_residual(model, inputs, ordered, error) if measure_residual else None,
     )
-
-
-def relative_residual(
-    model: RevMLP, inputs: Tensor, direction: dict[str, Tensor], error: Tensor
-) -> float:
-    """`||J d - error|| / ||error||`: nought for a right inverse; nought where there is no error.
-
-    Args:
-        model: The network.
-        inputs: `(num_samples, width)`.
-        direction: For each trained parameter a tensor of its shape.
-        error: `(num_samples, num_outputs)`.
-    """
-    missed = float((output_derivative(model, inputs, direction) - error).norm())
-    return missed / float(error.norm()) if missed else 0.0
-
-
-def check_batch(model: RevMLP, inputs: Tensor, error: Tensor) -> None:
-    """See that a batch fits the network.
-
-    Args:
-        model: The network.
-        inputs: `(num_samples, width)`.
-        error: `(num_samples, num_outputs)`.
-
-    Raises:
-        ValueError: A shape or type does not fit, or there are no samples.
-        FloatingPointError: Inputs or error are not finite.
-    """
-    if inputs.ndim != 2 or inputs.shape[1] != model.width or not len(inputs):
-        wanted = f"(num_samples, {model.width})"
-        raise ValueError(f"inputs have shape {tuple(inputs.shape)}, not {wanted}")
-    if error.shape != (len(inputs), model.num_outputs):
-        wanted = f"({len(inputs)}, {model.num_outputs})"
-        raise ValueError(f"the error has shape {tuple(error.shape)}, not {wanted}")
-    types = {value.dtype for value in (inputs, error, *model.parameters())}
-    if len(types) > 1:
-        raise ValueError(f"inputs, error and network have several types: {sorted(map(str, types))}")
-    for name, value in (("inputs", inputs), ("error", error)):
-        if not value.isfinite().all():
-            raise FloatingPointError(f"the {name} are not all finite")
 
 
 @dataclass(frozen=True)
@@ -231,27 +176,6 @@ def _invert_block(
         torch.cat([left - first.combine(first_features), right], dim=-1),
         torch.cat([left_before, right_before], dim=-1),
     )
-
-
-def _check_rank_of_features(model: RevMLP, num_samples: int) -> None:
-    """Refuse at once what no values of the weights allow."""
-    for name, half in model.half_layers().items():
-        if num_samples > half.largest_rank:
-            raise RankError(
-                f"a batch of {num_samples} is larger than the rank {half.largest_rank} that "
-                f"{name} allows: use a smaller batch or a larger `hidden`"
-                + (", or another activation" if half.activation == "identity" else "")
-            )
-
-
-def _diagnose(name: str, inverse: HalfInverse, strict: bool) -> HalfLayerDiagnostics:
-    kept, num_samples = inverse.factor.kept_rank, len(inverse.features)
-    if strict and kept < num_samples:
-        raise RankError(
-            f"{name} keeps rank {kept} of the {num_samples} that this batch needs: use a smaller "
-            "batch, truncate less, or leave `strict` out"
-        )
-    return HalfLayerDiagnostics(name, kept, num_samples, inverse.factor.condition)
 
 
 def _shares(layer_weights: LayerWeights, norms: Sequence[float]) -> tuple[float, ...]:

@@ -7,10 +7,6 @@ Kind = Literal["truncated", "damped", "tikhonov", "noise", "none"]
 """What takes the place of a plain inverse."""
 
 
-class RankError(ValueError):
-    """Features have a lower rank than an exact step needs."""
-
-
 @dataclass(frozen=True)
 class PseudoInverse:
     """How the features of a half-layer are inverted.

@@ -7,7 +7,8 @@ from torch.func import jvp
 from gn_study.dense import dense_jacobian, flatten
 from gn_study.derivative import output_derivative
 from gn_study.direction import gn_direction
-from gn_study.pseudo_inverse import PseudoInverse, RankError
+from gn_study.pseudo_inverse import PseudoInverse
+from gn_study.ranks import RankError
 from gn_study.revmlp import RevMLP
 
 PLAIN = PseudoInverse("none")
