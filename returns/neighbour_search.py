@@ -18,6 +18,7 @@ from returns.history_keys import HistoryKeys, quantity_values
 from returns.knowledge import SELF_INFORMED, EventArrays, known_labels, taken_for_new
 from returns.neighbourhood import Neighbourhood, NeighbourLists, offsets_of, ranges
 from returns.protocol import Protocol
+from returns.threads import in_threads
 from returns.timeline import Timeline
 
 
@@ -45,17 +46,20 @@ def find_neighbours(
     single = keys.single(dataset, protocol)
     unlabelled = arrays.day is None and protocol is Protocol.PAPER
     heard = known_labels(dataset, split) & (arrays.returned >= 0) & (not unlabelled)
-    relations = {}
-    for name in () if unlabelled else keys.relations:
+    names = () if unlabelled else keys.relations
+    pair = _pair_of(arrays.customer, arrays.variant)
+    lot = np.random.default_rng(0).permutation(len(pair))
+
+    def lists_of(name: str) -> NeighbourLists:
         if arrays.day is not None:
             past = Timeline.of(single[name], arrays.day, targets, heard, label_delay_days)
-            relations[name] = _latest(past, fan_out)
-        else:
-            key = single[name]
-            if name == "customer" and split in SELF_INFORMED:
-                key = np.where(taken_for_new(key), -1, key)
-            pair = _pair_of(arrays.customer, arrays.variant)
-            relations[name] = _drawn(key, pair, targets, heard, fan_out)
+            return _latest(past, fan_out)
+        key = single[name]
+        if name == "customer" and split in SELF_INFORMED:
+            key = np.where(taken_for_new(key), -1, key)
+        return _drawn(key, pair, lot, targets, heard, fan_out)
+
+    relations = dict(zip(names, in_threads(lists_of, names), strict=True))
     quantities = _quantities(dataset, protocol, keys)
     label = np.where(heard, 2 * (arrays.returned == 1).astype(np.int8) - 1, 0)
     return Neighbourhood(
@@ -81,7 +85,12 @@ def _latest(past: Timeline, fan_out: int) -> NeighbourLists:
 
 
 def _drawn(
-    key: np.ndarray, pair: np.ndarray, targets: np.ndarray, heard: np.ndarray, fan_out: int
+    key: np.ndarray,
+    pair: np.ndarray,
+    lot: np.ndarray,
+    targets: np.ndarray,
+    heard: np.ndarray,
+    fan_out: int,
 ) -> NeighbourLists:
     """A uniform draw of the events that share a target's key, but for those of its own pair.
 
@@ -91,11 +100,11 @@ def _drawn(
     Args:
         key: Code of each event, int64 `(num_events,)`, -1 unknown.
         pair: Customer-variant pair of each event, int64 `(num_events,)`.
+        lot: Random order of all events, a permutation, int64 `(num_events,)`.
         targets: int64 `(num_targets,)`.
         heard: Events that may be neighbours, bool `(num_events,)`.
         fan_out: Most neighbours of a target.
     """
-    lot = np.random.default_rng(0).permutation(len(key))
     events = np.flatnonzero(heard & (key >= 0))
     code = key * len(key) + lot
     events = events[np.argsort(code[events])]

@@ -164,8 +164,8 @@ class GNN(Configured):
     def predict_proba(self, events: EventSet) -> np.ndarray:
         """Probability that each event is returned, float64 `(num_events,)`, uncalibrated."""
         maker = self._maker(events)
-        scores = [log_odds_of(network, maker, len(events)) for network in self._networks]
-        probability: np.ndarray = expit(np.mean(scores, axis=0))
+        scores = log_odds_of(self._networks, maker, len(events))
+        probability: np.ndarray = expit(scores.mean(axis=0))
         return probability
 
     def save(self, folder: Path) -> None:

@@ -113,7 +113,7 @@ class NeighbourEncoder:
         """
         lengths, events = lists.of(targets)
         owner = np.repeat(np.arange(len(targets)), lengths)
-        target_event = neighbourhood.targets[targets][owner]
+        target_event = neighbourhood.targets[targets]
         half = self.width // 2
         # Torch's memory is aligned alike in every process, and with it the last bit of products.
         encoded = torch.empty(len(events), self.width)
@@ -121,17 +121,21 @@ class NeighbourEncoder:
         features[:, 0] = 1.0
         column = 1
         if neighbourhood.day is not None:
-            age = (neighbourhood.day[target_event] - neighbourhood.day[events]).astype(np.float32)
+            day = neighbourhood.day
+            age = (day[target_event][owner] - day[events]).astype(np.float32)
             for days in MEMORY_DAYS:
                 features[:, column] = np.exp(-age / np.float32(days))
                 column += 1
+        # Rows are taken in a quarter of the time that indexing takes.
         codes = neighbourhood.codes
-        own_codes = codes[target_event]
-        shared = (codes[events] == own_codes) & (own_codes >= 0)
+        own_codes = codes.take(target_event, axis=0).take(owner, axis=0)
+        shared = (codes.take(events, axis=0) == own_codes) & (own_codes >= 0)
         features[:, column : column + len(self.keys)] = shared
         column += len(self.keys)
         quantities = neighbourhood.quantities
-        difference = np.nan_to_num(quantities[target_event] - quantities[events])
+        difference = quantities.take(target_event, axis=0).take(owner, axis=0)
+        difference -= quantities.take(events, axis=0)
+        np.nan_to_num(difference, copy=False)
         width = difference.shape[1]
         features[:, column : column + width] = difference
         np.abs(difference, out=features[:, column + width : half])
@@ -216,13 +220,34 @@ class BatchMaker:
         """The events in batches, each event once.
 
         Args:
+            size: As of `cut`, like all below.
+            generator: Draws the order of the groups.
+            part: Which part of each batch is wanted.
+            num_parts: Number of such parts.
+
+        Yields:
+            The batches.
+        """
+        return map(self.batch, self.cut(size, generator, part, num_parts))
+
+    def cut(
+        self,
+        size: int,
+        generator: np.random.Generator | None = None,
+        part: int = 0,
+        num_parts: int = 1,
+    ) -> Iterator[np.ndarray]:
+        """Which groups make up each batch, each group once.
+
+        Args:
             size: Events of a batch, give or take a group.
             generator: Draws the order of the groups; None: as they come.
             part: Which part of each batch is wanted, where several processes share it.
             num_parts: Number of such parts.
 
         Yields:
-            The batches; with several parts, this part of each, perhaps empty.
+            The groups of each batch, int64 `(num_groups,)`; with several parts, this part of them,
+            perhaps empty.
         """
         groups = np.arange(len(self._members.offsets) - 1)
         if generator is not None:
@@ -232,9 +257,14 @@ class BatchMaker:
         cuts = np.flatnonzero(np.diff(batch_of_group)) + 1
         for chosen in np.split(groups, cuts):
             if len(chosen):
-                yield self._batch(np.array_split(chosen, num_parts)[part])
+                yield np.array_split(chosen, num_parts)[part]
 
-    def _batch(self, groups: np.ndarray) -> Batch:
+    def batch(self, groups: np.ndarray) -> Batch:
+        """The batch of some groups.
+
+        Args:
+            groups: As `cut` gives them, int64 `(num_groups,)`.
+        """
         _, members = self._members.of(groups)
         targets = members.astype(np.int64)
         relations = {

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from returns.aggregation import Runs
 from returns.models.gnn_batch import Batch, Neighbours
 
 MOST_LOG_ODDS = 5.0
@@ -86,14 +87,12 @@ class NeighbourAttention(nn.Module):
         """
         heard = F.gelu(self.neighbour(neighbours.features))
         by_head = self._by_head(heard)
-        query = self._by_head(self.query(state))[neighbours.target]
+        runs = Runs(neighbours.target, neighbours.lengths)
+        query = self._by_head(runs.repeat(self.query(state)))
         log_odds = (query * by_head).sum(-1) / by_head.shape[-1] ** 0.5
         weight = (MOST_LOG_ODDS * torch.tanh(log_odds / MOST_LOG_ODDS)).exp()
-        weighted = (weight[..., None] * by_head).flatten(1)
-        both = torch.cat([weighted, weight], dim=1)
-        sums = torch.segment_reduce(both, "sum", lengths=neighbours.lengths, unsafe=True)
-        total = sums[:, : heard.shape[1]]
-        weights = sums[:, heard.shape[1] :] + self.nobody.exp()
+        total = runs.total((weight[..., None] * by_head).flatten(1))
+        weights = runs.total(weight) + self.nobody.exp()
         mean = self._by_head(total) / weights[..., None]
         number = neighbours.lengths.to(state.dtype).log1p()
         out: Tensor = self.out(torch.cat([mean.flatten(1), number[:, None]], dim=1))

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -15,9 +15,10 @@ from torch.nn import functional as F  # noqa: N812
 from returns import parallel
 from returns.models.gnn_batch import Batch, BatchMaker, Neighbours
 from returns.models.gnn_network import EventNetwork
+from returns.threads import in_threads
 
-SCORED_AT_ONCE = 1 << 14
-"""Events of a batch where nothing is learned."""
+SCORED_AT_ONCE = 1 << 12
+"""Events of a batch where nothing is learned: few enough for its states to stay in the cache."""
 
 AVERAGED_STEPS = 200
 """About so many of the latest steps make the averaged weights."""
@@ -154,30 +155,44 @@ def train(
 
 
 def log_odds_of(
-    network: EventNetwork, maker: BatchMaker, num_events: int, part: int = 0, num_parts: int = 1
+    networks: Sequence[EventNetwork],
+    maker: BatchMaker,
+    num_events: int,
+    part: int = 0,
+    num_parts: int = 1,
 ) -> np.ndarray:
-    """Log-odds of all events of a batch maker, float64 `(num_events,)`.
+    """Log-odds of all events of a batch maker, float64 `(num_networks, num_events)`.
+
+    Each batch is made once for all networks, and scored by one thread: the number of threads
+    changes no bit.
 
     Args:
-        network: The network.
+        networks: The networks.
         maker: Batches of the events.
         num_events: Their number.
         part: Which part of each batch is wanted, as of `BatchMaker.batches`.
         num_parts: Number of such parts; events of the others have log-odds 0.
     """
     place = parallel.device()
-    network.to(place).eval()
-    scores = np.zeros(num_events, dtype=np.float64)
-    with torch.inference_mode():
-        batches = maker.batches(SCORED_AT_ONCE, None, part, num_parts)
-        for batch in ahead(batches, place):
-            log_odds = network(to_device(batch, place))
-            scores[batch.positions.numpy()] = log_odds.double().cpu().numpy()
+    for network in networks:
+        network.to(place).eval()
+    scores = np.zeros((len(networks), num_events), dtype=np.float64)
+
+    def score(groups: np.ndarray) -> None:
+        batch = maker.batch(groups)
+        positions = batch.positions.numpy()
+        moved = to_device(batch, place)
+        with torch.inference_mode():
+            for number, network in enumerate(networks):
+                scores[number, positions] = network(moved).double().cpu().numpy()
+
+    for _ in in_threads(score, maker.cut(SCORED_AT_ONCE, None, part, num_parts)):
+        pass
     return scores
 
 
 def shared_log_odds_of(network: EventNetwork, maker: BatchMaker, num_events: int) -> np.ndarray:
-    """Log-odds as of `log_odds_of`, for which each process scores its part of the events.
+    """Log-odds of a network, of which each process scores its part of the events.
 
     They are the same in all processes, to the last bit.
 
@@ -185,8 +200,11 @@ def shared_log_odds_of(network: EventNetwork, maker: BatchMaker, num_events: int
         network: The network, alike in all processes.
         maker: Batches of the events, alike in all processes.
         num_events: Their number.
+
+    Returns:
+        float64 `(num_events,)`.
     """
-    own = log_odds_of(network, maker, num_events, parallel.rank(), parallel.world_size())
+    (own,) = log_odds_of([network], maker, num_events, parallel.rank(), parallel.world_size())
     return parallel.summed(own)
 
 

@@ -1,7 +1,8 @@
+import pytest
 import torch
 from torch_geometric.nn import SimpleConv
 
-from returns.aggregation import MeanAggregation
+from returns.aggregation import MeanAggregation, Runs
 
 
 def random_edges(seed: int = 0) -> torch.Tensor:
@@ -43,3 +44,35 @@ def test_the_order_of_edges_changes_no_bit():
 def test_no_edges_give_zeros():
     mean = MeanAggregation(torch.empty(2, 0, dtype=torch.int64), 4, 3)
     assert (mean(torch.ones(4, 2)) == 0).all()
+
+
+LENGTHS = torch.tensor([3, 0, 1, 5, 0, 0, 2, 0])
+
+
+def runs():
+    return Runs(torch.repeat_interleave(torch.arange(len(LENGTHS)), LENGTHS), LENGTHS)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_runs_add_up_and_repeat_like_torchs_own_operations(dtype):
+    random = torch.Generator().manual_seed(0)
+    rows = torch.randn(int(LENGTHS.sum()), 12, generator=random).to(dtype)
+    per_run = torch.randn(len(LENGTHS), 12, generator=random).to(dtype)
+    assert torch.equal(runs().repeat(per_run), per_run.repeat_interleave(LENGTHS, dim=0))
+    stock = torch.segment_reduce(rows.float(), "sum", lengths=LENGTHS)
+    tolerance = 0 if dtype == torch.float32 else 0.05
+    torch.testing.assert_close(runs().total(rows).float(), stock, atol=tolerance, rtol=tolerance)
+
+
+def test_the_gradients_of_runs_are_those_of_finite_differences():
+    random = torch.Generator().manual_seed(0)
+    rows = torch.randn(int(LENGTHS.sum()), 2, generator=random, dtype=torch.float64)
+    per_run = torch.randn(len(LENGTHS), 2, generator=random, dtype=torch.float64)
+    for operation, matrix in ((runs().total, rows), (runs().repeat, per_run)):
+        assert torch.autograd.gradcheck(operation, matrix.requires_grad_())
+
+
+def test_runs_without_rows_add_up_to_zeros():
+    empty = Runs(torch.empty(0, dtype=torch.int64), torch.zeros(3, dtype=torch.int64))
+    assert torch.equal(empty.total(torch.ones(0, 4)), torch.zeros(3, 4))
+    assert empty.repeat(torch.ones(3, 4)).shape == (0, 4)

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
 from data.dataset import index_tables
 from data.reporter import SilentReporter
 from returns.knowledge import LEARNING, EventArrays
+from returns.models import gnn_training
 from returns.models.gnn import GNN
 from returns.models.gnn_batch import BatchMaker, NeighbourEncoder
 from returns.models.registry import create
@@ -40,7 +42,16 @@ def test_a_saved_network_scores_alike(make_tables, protocol, tmp_path):
     assert np.array_equal(GNN.load(tmp_path).predict_proba(sets["test"]), expected)
 
 
-def test_a_seed_fixes_every_bit_and_touches_no_global_generator(make_tables):
+@pytest.fixture(params=[1, 2])
+def threads(request):
+    """How many threads torch has."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def test_a_seed_fixes_every_bit_and_touches_no_global_generator(make_tables, threads):
     sets = event_sets(make_tables())
     torch.manual_seed(5)
     before = torch.random.get_rng_state()
@@ -50,6 +61,33 @@ def test_a_seed_fixes_every_bit_and_touches_no_global_generator(make_tables):
     assert torch.equal(before, torch.random.get_rng_state())
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
+
+
+def test_the_number_of_threads_changes_no_score(make_tables, monkeypatch):
+    sets = event_sets(make_tables())
+    model = fitted(sets, members=2)
+    monkeypatch.setattr(gnn_training, "SCORED_AT_ONCE", 64)
+    before, scores = torch.get_num_threads(), []
+    for number in (1, 3):
+        torch.set_num_threads(number)
+        scores.append(model.predict_proba(sets["test"]))
+    torch.set_num_threads(before)
+    assert np.array_equal(*scores)
+
+
+def test_the_members_log_odds_are_averaged(make_tables):
+    sets = event_sets(make_tables())
+    model = fitted(sets, members=3)
+    maker = model._maker(sets["test"])
+    alone = [
+        gnn_training.log_odds_of([network], maker, len(sets["test"])) for network in model._networks
+    ]
+    together = gnn_training.log_odds_of(model._networks, maker, len(sets["test"]))
+    assert np.array_equal(together, np.concatenate(alone))
+    assert len(np.unique(together[:, 0])) == 3
+    np.testing.assert_allclose(
+        model.predict_proba(sets["test"]), expit(together.mean(axis=0)), rtol=1e-12
+    )
 
 
 def test_it_learns_who_returns(dated_tables):
