@@ -18,6 +18,14 @@ from gn_study.pseudo_inverse import PseudoInverse
 POWER_ITERATIONS = 20
 """To estimate a condition number: enough for its first digits."""
 
+MANY_ROWS = 256
+"""From here on a ridge goes without the eigenvalues, which would tell the condition but take most
+of a step's time."""
+
+MOST_POWER_ITERATIONS = 500
+SETTLED = 1e-13
+"""Relative change of the largest eigenvalue in one iteration, at which it is taken for settled."""
+
 
 @dataclass(frozen=True)
 class Factor(ABC):
@@ -154,6 +162,59 @@ class CholeskyFactor(Factor):
         return targets
 
 
+@dataclass(frozen=True)
+class RidgeFactor(Factor):
+    """A matrix whose singular values `s` are inverted as `s / (s^2 + ridge)`, all of them.
+
+    Attributes:
+        lower: Cholesky factor of the Gram matrix with the ridge on its diagonal, float64
+            `(num_rows, num_rows)`.
+        ridge: `damping * s_max^2`.
+    """
+
+    lower: Tensor
+    ridge: float
+
+    @classmethod
+    def of(cls, gram: Tensor, damping: float) -> "RidgeFactor | None":
+        """Decompose, an order of magnitude faster than by eigenvalues.
+
+        Args:
+            gram: `A A^T`, float64 `(num_rows, num_rows)`.
+            damping: Relative to the largest eigenvalue of the Gram matrix.
+
+        Returns:
+            None where the ridge is too small for the rounding of the Gram matrix. The condition is
+            that of the matrix with the ridge, `sqrt(1 + 1 / damping)` at most, estimated by power
+            iterations, from below: the smallest singular value itself drowns in the ridge.
+        """
+        ridge = damping * _largest_eigenvalue(gram)
+        raised = gram.clone()
+        raised.diagonal().add_(ridge)
+        lower, info = torch.linalg.cholesky_ex(raised)
+        if info or not ridge:
+            return None
+        smallest = gram.new_ones(len(gram), 1)
+        for _ in range(POWER_ITERATIONS):
+            smallest = torch.cholesky_solve(functional.normalize(smallest, dim=0), lower)
+        return cls(
+            kept_rank=len(gram),
+            condition=((ridge / damping + ridge) * float(smallest.norm())) ** 0.5,
+            is_exact=False,
+            lower=lower,
+            ridge=ridge,
+        )
+
+    def coefficients(self, targets: Tensor) -> Tensor:
+        """As in the base class."""
+        return torch.cholesky_solve(targets.double(), self.lower).to(targets.dtype)
+
+    def fitted(self, targets: Tensor) -> Tensor:
+        """As in the base class."""
+        solved = torch.cholesky_solve(targets.double(), self.lower)
+        return (targets.double() - self.ridge * solved).to(targets.dtype)
+
+
 def factor_gram(gram: Tensor, pseudo_inverse: PseudoInverse) -> Factor:
     """Decompose a matrix by way of its Gram matrix: by Cholesky if that is the same, else by eigh.
 
@@ -163,7 +224,9 @@ def factor_gram(gram: Tensor, pseudo_inverse: PseudoInverse) -> Factor:
     """
     # Eigenvalues err by the precision times the largest one; singular values are their roots.
     floor = (len(gram) * torch.finfo(gram.dtype).eps) ** 0.5
-    direct = CholeskyFactor.of(gram, pseudo_inverse, floor)
+    direct: Factor | None = CholeskyFactor.of(gram, pseudo_inverse, floor)
+    if pseudo_inverse.kind == "tikhonov" and len(gram) >= MANY_ROWS:
+        direct = RidgeFactor.of(gram, pseudo_inverse.damping)
     if direct is not None:
         return direct
     eigenvalues, vectors = torch.linalg.eigh(gram)
@@ -181,6 +244,20 @@ def factor_matrix(matrix: Tensor, pseudo_inverse: PseudoInverse) -> Factor:
     vectors, values, _ = torch.linalg.svd(matrix, full_matrices=False)
     floor = max(matrix.shape) * torch.finfo(matrix.dtype).eps
     return SpectralFactor.of(vectors, values, pseudo_inverse, floor)
+
+
+def _largest_eigenvalue(gram: Tensor) -> float:
+    """Of a positive semi-definite matrix: by power iterations, or all if they do not settle."""
+    # A drawn beginning is orthogonal to no eigenvector.
+    drawn = torch.randn(len(gram), 1, generator=torch.Generator().manual_seed(0))
+    vector, estimate = functional.normalize(drawn.to(gram), dim=0), 0.0
+    for _ in range(MOST_POWER_ITERATIONS):
+        product = gram @ vector
+        before, estimate = estimate, float((vector * product).sum())
+        if abs(estimate - before) <= SETTLED * estimate:
+            return estimate
+        vector = functional.normalize(product, dim=0)
+    return float(torch.linalg.eigvalsh(gram)[-1])
 
 
 def _estimated_condition(gram: Tensor, lower: Tensor) -> float:

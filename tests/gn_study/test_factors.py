@@ -6,7 +6,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gn_study.factors import CholeskyFactor, SpectralFactor, factor_gram, factor_matrix
+from gn_study.factors import (
+    CholeskyFactor,
+    RidgeFactor,
+    SpectralFactor,
+    factor_gram,
+    factor_matrix,
+)
 from gn_study.pseudo_inverse import PseudoInverse
 
 
@@ -109,3 +115,41 @@ def test_nothing_has_no_inverse_but_does_no_harm(kind, route):
 def test_impossible_options_are_refused(options):
     with pytest.raises(ValueError, match="must be"):
         PseudoInverse(**options)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [np.geomspace(30, 1e-3, 60), np.array([4.0, 4.0, 3.999, 1.0, 1e-2]), np.array([2.0, 1e-9])],
+    ids=["decaying", "close on top", "rank deficient"],
+)
+@pytest.mark.parametrize("damping", [1e-1, 1e-4])
+def test_ridge_is_the_tikhonov_of_all_singular_values(values, damping):
+    matrix, left = matrix_of(values, 70)
+    factor = RidgeFactor.of(matrix @ matrix.T, damping)
+    assert factor is not None
+    targets = torch.eye(len(values), dtype=torch.float64)
+    ridge = damping * values.max() ** 2
+    expected = (left / torch.tensor(values**2 + ridge)) @ left.T
+    scale = expected.abs().max()
+    assert torch.allclose(factor.coefficients(targets) / scale, expected / scale, atol=1e-9)
+    fitted = (left * torch.tensor(values**2 / (values**2 + ridge))) @ left.T
+    assert torch.allclose(factor.fitted(targets), fitted, atol=1e-9)
+    assert not factor.is_exact
+    raised = values**2 + ridge
+    assert factor.condition == pytest.approx((raised.max() / raised.min()) ** 0.5, rel=1e-2)
+
+
+def test_a_ridge_that_rounding_swallows_is_left_to_eigenvalues():
+    assert RidgeFactor.of(torch.zeros(4, 4, dtype=torch.float64), 1e-2) is None
+
+
+def test_many_rows_with_a_ridge_go_without_eigenvalues():
+    rng = np.random.default_rng(0)
+    matrix = torch.tensor(rng.standard_normal((300, 80)))
+    gram, pseudo_inverse = matrix @ matrix.T, PseudoInverse("tikhonov", damping=1e-3)
+    factor, by_values = factor_gram(gram, pseudo_inverse), factor_matrix(matrix, pseudo_inverse)
+    assert isinstance(factor, RidgeFactor)
+    assert isinstance(by_values, SpectralFactor)
+    targets = torch.tensor(rng.standard_normal((300, 2)))
+    found, expected = (matrix.T @ each.coefficients(targets) for each in (factor, by_values))
+    assert torch.allclose(found, expected, atol=1e-9)
