@@ -226,11 +226,9 @@ def _character(section: Section, key: str, default: str) -> str:
 
 
 def _format_of(file: str, section: Section) -> FileFormat:
-    name = file.lower()
-    if name.endswith((".csv", ".csv.gz")):
-        return FileFormat.CSV
-    if name.endswith((".parquet", ".pq")):
-        return FileFormat.PARQUET
+    known = FileFormat.of_name(file)
+    if known is not None:
+        return known
     if file:
         section.fault(f"the format of '{file}' is not known", "Add `format: csv` or `parquet`")
     return FileFormat.CSV

@@ -5,7 +5,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from data.sources.mapped.canonical import (
 )
 from data.sources.mapped.columns import split_column
 from data.sources.mapped.description import (
+    FileFormat,
     Owner,
     TableMapping,
     TablesMapping,
@@ -37,8 +38,14 @@ from data.validation import Fault, InputError
 
 
 @dataclass(frozen=True)
-class _Read:
-    """A table of one input, with what was set aside and counted on the way."""
+class ReadTable:
+    """A table of one input, with what was set aside and counted on the way.
+
+    Attributes:
+        table: The rows without a fault.
+        rejects: Rows set aside, schema `data.schema.REJECTS`.
+        counts: What was found and handled.
+    """
 
     table: pa.Table
     rejects: pa.Table = field(default_factory=no_rejects)
@@ -134,8 +141,8 @@ class Tables:
         total = len(self.files(reporter))
         located = self._located(self._path)
         faults: list[Fault] = []
-        events: _Read | None = None
-        nodes: dict[Owner, _Read] = {}
+        events: ReadTable | None = None
+        nodes: dict[Owner, ReadTable] = {}
         reporter.progress("read tables", 0, total)
         with _collecting(faults):
             events = self._labelled_events(located[Owner.ORDER])
@@ -161,8 +168,8 @@ class Tables:
         """
         located = self._located(path)
         faults: list[Fault] = []
-        events: _Read | None = None
-        nodes: dict[Owner, _Read] = {}
+        events: ReadTable | None = None
+        nodes: dict[Owner, ReadTable] = {}
         with _collecting(faults):
             rows = self._rows_of_file(located[Owner.ORDER], scoring=True)
             rows.check_columns()
@@ -189,13 +196,61 @@ class Tables:
         text = frame_text_rows(frame, "events", _selection(mapping, None, scoring=True))
         return self._canonical(_unlabelled(ParsedRows(text, mapping, mapping.columns)), {})
 
-    def _labelled_events(self, path: Path) -> _Read:
+    def read_order_lines(self, path: Path) -> ReadTable:
+        """Read one of several files of order lines, in CSV or Parquet as its name says.
+
+        Args:
+            path: The file. An order line without a label is not faulty but still open.
+
+        Returns:
+            Order lines under canonical names, customers' and variants' columns among them, not
+            yet parted: what `assemble` takes.
+
+        Raises:
+            InputError: The file cannot be used; carries all faults.
+        """
+        table = self._mapping.events
+        table = replace(table, format=FileFormat.of_name(path.name) or table.format)
+        rows = ParsedRows(
+            read_text_rows(path, table, _selection(table, None, False)), table, table.columns
+        )
+        rows.check_columns()
+        flat = flat_events(rows, None, scoring=False, labels_may_lack=True)
+        rows.check_any_left()
+        return ReadTable(flat, rows.rejects(), rows.counts())
+
+    def assemble(self, lines: ReadTable, split: pa.ChunkedArray) -> SourceTables:
+        """Bring order lines of all files, and the node tables, into the canonical tables.
+
+        Args:
+            lines: Rows of `read_order_lines`.
+            split: Part of each row, string `(num_rows,)`.
+
+        Raises:
+            InputError: A node table cannot be used; carries all faults.
+        """
+        located = self._located(self._path)
+        faults: list[Fault] = []
+        nodes: dict[Owner, ReadTable] = {}
+        for owner, table in self._node_tables().items():
+            with _collecting(faults):
+                nodes[owner] = _read_nodes(located[owner], table, owner, scoring=False)
+        if faults:
+            raise InputError(faults)
+        return self._canonical(replace(lines, table=with_split(lines.table, split)), nodes)
+
+    def node_files(self) -> list[Path]:
+        """Files of customers and variants, where they have some."""
+        located = self._located(self._path)
+        return [located[owner] for owner in self._node_tables()]
+
+    def _labelled_events(self, path: Path) -> ReadTable:
         rows = self._rows_of_file(path, scoring=False)
         rows.check_columns()
         flat = flat_events(rows, self._mapping.split.column, scoring=False)
         rows.check_any_left()
         split, days = assign_splits(flat, self._mapping.split, path.name)
-        return _Read(with_split(flat, split), rows.rejects(), {**rows.counts(), **days})
+        return ReadTable(with_split(flat, split), rows.rejects(), {**rows.counts(), **days})
 
     def _rows_of_file(self, path: Path, *, scoring: bool) -> ParsedRows:
         mapping, part = self._mapping.events, self._mapping.split.column
@@ -203,20 +258,20 @@ class Tables:
         parts = [] if part is None else [split_column(part)]
         return ParsedRows(text, mapping, [*mapping.columns, *parts])
 
-    def _canonical(self, events: _Read, nodes: Mapping[Owner, _Read]) -> SourceTables:
-        tables: dict[Owner, _Read] = {}
+    def _canonical(self, events: ReadTable, nodes: Mapping[Owner, ReadTable]) -> SourceTables:
+        tables: dict[Owner, ReadTable] = {}
         for owner in (Owner.CUSTOMER, Owner.VARIANT):
             mapping = self._node_tables().get(owner)
             if mapping is None:
                 columns = self._mapping.events.columns_of(owner)
                 table, differing = nodes_of_events(events.table, owner, columns)
                 counts = {f"{owner}s_with_differing_rows": differing}
-                tables[owner] = _Read(table, counts=counts)
+                tables[owner] = ReadTable(table, counts=counts)
             elif owner in nodes:
                 tables[owner] = nodes[owner]
             else:
                 key_type = events.table.schema.field(f"{owner}_key").type
-                tables[owner] = _Read(empty_nodes(mapping, owner, key_type))
+                tables[owner] = ReadTable(empty_nodes(mapping, owner, key_type))
         read = [events, *tables.values()]
         return SourceTables(
             events=event_table(events.table, self._mapping.events),
@@ -238,20 +293,20 @@ class Tables:
         return {Owner.ORDER: events, **nodes}
 
 
-def _read_nodes(path: Path, mapping: TableMapping, owner: Owner, *, scoring: bool) -> _Read:
+def _read_nodes(path: Path, mapping: TableMapping, owner: Owner, *, scoring: bool) -> ReadTable:
     text = read_text_rows(path, mapping, _selection(mapping, None, scoring))
     rows = ParsedRows(text, mapping, mapping.columns)
     rows.check_columns()
     table = node_table(rows, owner)
     if not scoring:
         rows.check_any_left()
-    return _Read(table, rows.rejects(), rows.counts())
+    return ReadTable(table, rows.rejects(), rows.counts())
 
 
-def _unlabelled(rows: ParsedRows) -> _Read:
+def _unlabelled(rows: ParsedRows) -> ReadTable:
     flat = flat_events(rows, None, scoring=True)
     split = pa.chunked_array([pa.repeat("test", flat.num_rows)])
-    return _Read(with_split(flat, split), rows.rejects(), rows.counts())
+    return ReadTable(with_split(flat, split), rows.rejects(), rows.counts())
 
 
 def _selection(mapping: TableMapping, part: str | None, scoring: bool) -> Selection:

@@ -15,13 +15,16 @@ SPLIT_POSITION = 4
 """Where `split` stands among the columns that events start with."""
 
 
-def flat_events(rows: ParsedRows, split: str | None, scoring: bool) -> pa.Table:
+def flat_events(
+    rows: ParsedRows, split: str | None, scoring: bool, labels_may_lack: bool = False
+) -> pa.Table:
     """Check keys and labels, and bring the rows that stand the checks under canonical names.
 
     Args:
         rows: Parsed rows of the events; the faulty ones are set aside here.
         split: Column that names the part of each row; None where there is none.
         scoring: Whether the label is unknown, whatever the input says.
+        labels_may_lack: Whether an order without a label is not faulty but still open.
 
     Returns:
         `row_id`, `customer_key`, `variant_key`, `returned`, and where known `split`, `time` and
@@ -30,7 +33,7 @@ def flat_events(rows: ParsedRows, split: str | None, scoring: bool) -> pa.Table:
     table, values = rows.table, rows.values
     customer = _key(rows, table.customer, "customer key", required=len(table.customer))
     variant = _key(rows, table.variant, "variant key", required=1)
-    label, row_id = _labels(rows, scoring), _row_ids(rows)
+    label, row_id = _labels(rows, scoring, labels_may_lack), _row_ids(rows)
     key_types = zip(
         source_event_columns(customer.type, row_id.type),
         (row_id.type, customer.type, variant.type, pa.int8(), pa.string()),
@@ -154,11 +157,12 @@ def _row_ids(rows: ParsedRows) -> pa.ChunkedArray:
     return _key(rows, (source,), "row key", required=1)
 
 
-def _labels(rows: ParsedRows, scoring: bool) -> pa.ChunkedArray:
+def _labels(rows: ParsedRows, scoring: bool, may_lack: bool) -> pa.ChunkedArray:
     source = rows.table.returned
     if scoring or source is None:
         return pa.chunked_array([pa.nulls(len(rows), pa.int8())])
-    rows.require(source, rows.values[source], "the label")
+    if not may_lack:
+        rows.require(source, rows.values[source], "the label")
     return rows.values[source]
 
 

@@ -57,6 +57,13 @@ class FileFormat(StrEnum):
     CSV = "csv"
     PARQUET = "parquet"
 
+    @classmethod
+    def of_name(cls, name: str) -> "FileFormat | None":
+        """The format that a file's name tells, None if it tells none."""
+        if name.lower().endswith((".parquet", ".pq")):
+            return cls.PARQUET
+        return cls.CSV if name.lower().endswith((".csv", ".csv.gz")) else None
+
 
 class SplitBy(StrEnum):
     """How events are parted into train, validation and test."""

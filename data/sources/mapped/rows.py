@@ -72,7 +72,7 @@ class ParsedRows:
             column: Column that the key comes from.
             key: Key of each row, without nulls in the rows kept so far.
             what: What the key identifies.
-            label: Label of each row, without nulls in the rows kept so far.
+            label: Label of each row.
         """
         kept = np.flatnonzero(self._sieve.kept())
         code = codes(key.take(pa.array(kept)))
@@ -81,9 +81,10 @@ class ParsedRows:
         if not repeated.any():
             return
         if label is not None:
-            returned = label.take(pa.array(kept)).to_numpy()
-            number, number_returned = np.bincount(code), np.bincount(code, returned)
-            conflict = ((number_returned > 0) & (number_returned < number))[code]
+            returned = pc.fill_null(label.take(pa.array(kept)), -1).to_numpy()
+            differs = np.zeros(int(code.max()) + 1, dtype=bool)
+            differs[code[returned != returned[first_rows(code, None)][code]]] = True
+            conflict = differs[code]
             reason = f"column '{column}': conflicting label, rows with this key disagree"
             self.reject(self._mask(kept[conflict]), reason)
         reason = f"column '{column}': an earlier row has the same {what}"
