@@ -21,7 +21,13 @@ from returns.plots import (
     roc_curves,
     score_distribution,
 )
+from returns.reasons.chart import reasons_chart, spread
+from returns.reasons.contributions import Explainable
+from returns.reasons.per_event import contributions_of
 from returns.saving_curve import saving_curve
+
+ACCOUNTED = 5000
+"""Test events whose reasons stand for all."""
 
 History = Sequence[tuple[int, Mapping[str, float]]]
 
@@ -129,6 +135,11 @@ def _figures(outcome: Outcome, experiment: Experiment, history: History) -> dict
     }
     if experiment.costs is not None:
         figures["saving"] = saving_curve(labels, probability, experiment.costs, name, *place)
+    if isinstance(outcome.predictor.model, Explainable):
+        events, rows = experiment.test, spread(len(experiment.test), ACCOUNTED)
+        temperature = outcome.predictor.calibration.temperature
+        account = contributions_of(outcome.predictor.model, events, temperature, rows)
+        figures["reasons"] = reasons_chart(account, events.features.part(rows), name, *place)
     if history:
         by_metric: dict[str, list[tuple[int, float]]] = {}
         for step, values in history:

@@ -1,7 +1,8 @@
 """The events of one split in every form that a model may ask for."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from torch_geometric.data import HeteroData
@@ -30,6 +31,10 @@ class FeatureMatrix:
     def __len__(self) -> int:
         """Number of events."""
         return len(self.numeric)
+
+    def part(self, rows: np.ndarray) -> Self:
+        """Some of the events, by row numbers or mask."""
+        return replace(self, numeric=self.numeric[rows], categorical=self.categorical[rows])
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,12 @@ import pyarrow as pa
 
 from data.sources.base import SourceTables
 from returns.calibration import Calibration
+from returns.event_set import EventSet
 from returns.memory import Memory
 from returns.models.base import ReturnClassifier
 from returns.models.registry import load as load_model
 from returns.preparation import Preparation
+from returns.reasons.per_event import contributions_of, main_reasons
 
 FORMAT_VERSION = 1
 
@@ -39,27 +41,46 @@ class ReturnPredictor:
     model: ReturnClassifier
     calibration: Calibration
 
-    def score(self, new: SourceTables) -> pa.Table:
+    def score(self, new: SourceTables, reasons: int = 0) -> pa.Table:
         """Score events.
 
         Args:
             new: Events in canonical columns with original keys, and their node rows.
+            reasons: Main reasons wanted of each event at most.
 
         Returns:
             `row_id`, `probability` (float64, calibrated) and `decision` (int8, 1 where the
-            probability reaches the threshold), one row per event in the order given.
+            probability reaches the threshold), one row per event in the order given; with
+            reasons wanted also `reasons`, a list of `returns.reasons.per_event.REASON`.
+
+        Raises:
+            TypeError: Reasons are wanted of a model that gives none.
         """
         dataset = self.memory.with_new(new)
         events = self.preparation.event_set(dataset, "test")
+        return self.score_prepared(new.events["row_id"], events, reasons)
+
+    def score_prepared(
+        self, row_ids: pa.ChunkedArray, events: EventSet, reasons: int = 0
+    ) -> pa.Table:
+        """Score events that are prepared already; else as `score`.
+
+        Args:
+            row_ids: The source's own key of each event, `(num_events,)`.
+            events: The same events.
+            reasons: Main reasons wanted of each event at most.
+        """
         probability = self.calibration.apply(self.model.predict_proba(events))
         decision = (probability >= self.calibration.threshold).astype(np.int8)
-        return pa.table(
-            {
-                "row_id": new.events["row_id"],
-                "probability": pa.array(probability),
-                "decision": pa.array(decision),
-            }
-        )
+        columns = {
+            "row_id": row_ids,
+            "probability": pa.array(probability),
+            "decision": pa.array(decision),
+        }
+        if reasons:
+            account = contributions_of(self.model, events, self.calibration.temperature)
+            columns["reasons"] = main_reasons(account, events.features, reasons)
+        return pa.table(columns)
 
     def save(self, folder: Path) -> None:
         """Write everything into an existing folder: JSON, Parquet, safetensors, plain text."""

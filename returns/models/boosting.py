@@ -118,12 +118,12 @@ class BoostedTrees(Configured, ABC):
         ]
         return np.concatenate([np.empty(0), *chunks])
 
-    def contributions(self, events: EventSet) -> Contributions:
+    def contributions(self, events: EventSet, rows: np.ndarray) -> Contributions:
         """Shapley values of the columns, exact for trees (Lundberg et al., 2020)."""
         self._layout.require(events.features)
         chunks = [
             self._shapley_values(code_matrix(chunk))
-            for chunk in feature_chunks(events.features, ROWS_AT_ONCE)
+            for chunk in feature_chunks(events.features.part(rows), ROWS_AT_ONCE)
         ]
         values = np.concatenate([np.empty((0, len(self._layout.names) + 1)), *chunks])
         return Contributions(self._layout.names, values[:, :-1], values[:, -1])

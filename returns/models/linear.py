@@ -103,15 +103,15 @@ class Logistic(Configured):
         probabilities: np.ndarray = expit(log_odds + self._intercept)
         return probabilities
 
-    def contributions(self, events: EventSet) -> Contributions:
+    def contributions(self, events: EventSet, rows: np.ndarray) -> Contributions:
         """Coefficient times value, from the median and no level, summed over each column."""
         parts = [
             self._encoder.by_column(self._encoder.transform(chunk) * self._coefficients)
-            for chunk in feature_chunks(events.features, ROWS_AT_ONCE)
+            for chunk in feature_chunks(events.features.part(rows), ROWS_AT_ONCE)
         ]
         names = self._encoder.layout.names
         log_odds = np.concatenate([np.empty((0, len(names))), *parts])
-        return Contributions(names, log_odds, np.full(len(events), self._intercept))
+        return Contributions(names, log_odds, np.full(len(rows), self._intercept))
 
     def save(self, folder: Path) -> None:
         """Write coefficients as safetensors, encoder and hyper-parameters as JSON."""

@@ -115,7 +115,7 @@ class MLP(Configured):
             ]
             return torch.cat([torch.empty(0, dtype=torch.float64), *chunks]).numpy()
 
-    def contributions(self, events: EventSet) -> Contributions:
+    def contributions(self, events: EventSet, rows: np.ndarray) -> Contributions:
         """Integrated gradients from the median and no level, summed over each feature column."""
         self._network.eval()
         width = self._encoder.width
@@ -128,11 +128,11 @@ class MLP(Configured):
                     steps=PATH_STEPS,
                 )[0].numpy()
             )
-            for chunk in feature_chunks(events.features, ROWS_AT_ONCE)
+            for chunk in feature_chunks(events.features.part(rows), ROWS_AT_ONCE)
         ]
         names = self._encoder.layout.names
         log_odds = np.concatenate([np.empty((0, len(names))), *parts])
-        return Contributions(names, log_odds, np.repeat(base, len(events)))
+        return Contributions(names, log_odds, np.repeat(base, len(rows)))
 
     def save(self, folder: Path) -> None:
         """Write the weights as safetensors, encoder and hyper-parameters as JSON."""

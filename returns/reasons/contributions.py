@@ -53,8 +53,13 @@ class Contributions:
 class Explainable(Protocol):
     """A classifier that can account for its log-odds."""
 
-    def contributions(self, events: EventSet) -> Contributions:
-        """What each cause adds to the uncalibrated log-odds of each event."""
+    def contributions(self, events: EventSet, rows: np.ndarray) -> Contributions:
+        """What each cause adds to the uncalibrated log-odds of some events.
+
+        Args:
+            events: All events that are scored together.
+            rows: Which of them to account for, int64 `(num_selected,)`.
+        """
 
 
 def mixed(parts: Sequence[tuple[float, Contributions]]) -> Contributions:

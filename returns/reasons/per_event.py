@@ -18,21 +18,23 @@ REASON = pa.struct(
 
 
 def contributions_of(
-    model: ReturnClassifier, events: EventSet, temperature: float
+    model: ReturnClassifier, events: EventSet, temperature: float, rows: np.ndarray | None = None
 ) -> Contributions:
     """The account of the calibrated log-odds.
 
     Args:
         model: A fitted classifier.
-        events: The events.
+        events: All events that are scored together.
         temperature: Of the calibration.
+        rows: Which of them to account for, int64 `(num_selected,)`; None: all.
 
     Raises:
         TypeError: The model cannot account for its log-odds.
     """
     if not isinstance(model, Explainable):
         raise TypeError(f"the model '{model.name}' gives no reasons")
-    return model.contributions(events).scaled(1 / temperature)
+    rows = np.arange(len(events)) if rows is None else rows
+    return model.contributions(events, rows).scaled(1 / temperature)
 
 
 def main_reasons(contributions: Contributions, features: FeatureMatrix, most: int) -> pa.Array:

@@ -1,3 +1,7 @@
+import json
+from pathlib import Path
+
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -22,6 +26,17 @@ def new_orders(trained_home) -> pd.DataFrame:
     orders.loc[orders.index[:10], "user_id"] += 5_000
     orders.loc[orders.index[5:15], "item_id"] += 5_000
     return orders
+
+
+def logged_model(home: Path, name: str) -> str:
+    """URI of the model that `train` logged under a name."""
+    store = mlflow.MlflowClient(f"sqlite:///{home / 'mlflow.db'}")
+    experiment = store.get_experiment_by_name("returns")
+    (run,) = store.search_runs([experiment.experiment_id], f"tags.model = '{name}'")
+    (model,) = store.search_logged_models(
+        [experiment.experiment_id], f"source_run_id = '{run.info.run_id}'"
+    )
+    return str(model.model_uri)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
@@ -60,6 +75,31 @@ def test_rows_that_cannot_be_scored_are_set_aside(scoring, new_orders, tmp_path)
     assert rejects["row"].tolist() == [4]
     assert "item_price" in rejects["reason"][0]
     assert len(pd.read_parquet(out)) == len(new_orders) - 1
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_reasons_stand_beside_the_scores(trained_home, scoring, new_orders, tmp_path, suffix):
+    events, out = tmp_path / "new.csv", tmp_path / f"scores{suffix}"
+    new_orders.to_csv(events, index=False)
+    model = logged_model(trained_home.folder, "logistic")
+    done = scoring("--model", model, "--events", events, "--out", out, "--reasons", 60)
+    assert done.code == 0, done.errors
+    if suffix == ".csv":
+        reasons = pd.read_csv(out)["reasons"].map(json.loads).tolist()
+    else:
+        reasons = pd.read_parquet(out)["reasons"].tolist()
+    assert all(3 < len(each) <= 60 for each in reasons)
+    for each in reasons:
+        strengths = [abs(reason["log_odds"]) for reason in each]
+        assert strengths == sorted(strengths, reverse=True)
+    prices = {
+        float(reason["value"]): price
+        for each, price in zip(reasons, new_orders["item_price"], strict=True)
+        for reason in each
+        if reason["cause"] == "item_price"
+    }
+    assert prices
+    assert all(value == pytest.approx(price, rel=1e-5) for value, price in prices.items())
 
 
 def test_bad_input_exits_with_2(scoring, new_orders, tmp_path):
