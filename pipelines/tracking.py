@@ -23,6 +23,9 @@ EXPERIMENT = "returns"
 REGISTERED_MODEL = "returns"
 PROCESS_TAG = "process"
 MOST_METRICS_A_CALL = 1000
+POINTING = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID")
+"""Variables that MLflow sets when it is pointed at a store and an experiment."""
+
 NOT_SERVED = (
     *("matplotlib", "mlflow", "optuna", "pillow", "requests", "rich", "torchvision", "tyro"),
 )
@@ -34,6 +37,9 @@ PYFUNC = Path(__file__).with_name("pyfunc_model.py")
 def connect(home: Home, experiment: str = EXPERIMENT) -> str:
     """Point MLflow at the tracking store and the experiment; bury the runs of dead processes.
 
+    The environment stays as it is: whatever was connected before in this process, another home is
+    tracked in its own store.
+
     Args:
         home: Where the default store lies.
         experiment: Name of the experiment.
@@ -44,21 +50,8 @@ def connect(home: Home, experiment: str = EXPERIMENT) -> str:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
-    import mlflow
-
-    mlflow.set_tracking_uri(home.tracking_uri)
-    found = mlflow.get_experiment_by_name(experiment)
-    if found is not None:
-        experiment_id = str(found.experiment_id)
-    else:
-        location = (home.artifacts / experiment).as_uri() if home.tracks_here else None
-        kind = {"mlflow.experimentKind": "custom_model_development"}
-        experiment_id = str(
-            mlflow.create_experiment(experiment, artifact_location=location, tags=kind)
-        )
-    mlflow.set_experiment(experiment_id=experiment_id)
-    _bury_dead_runs(experiment_id)
-    return experiment_id
+    with _variables_kept():
+        return _point(home, experiment)
 
 
 @contextmanager
@@ -229,6 +222,37 @@ def requirements() -> list[str]:
 def ui_command(home: Home) -> str:
     """The command that opens the MLflow UI on this store."""
     return f"mlflow ui --backend-store-uri {home.tracking_uri}"
+
+
+def _point(home: Home, experiment: str) -> str:
+    import mlflow
+
+    mlflow.set_tracking_uri(home.tracking_uri)
+    found = mlflow.get_experiment_by_name(experiment)
+    if found is not None:
+        experiment_id = str(found.experiment_id)
+    else:
+        location = (home.artifacts / experiment).as_uri() if home.tracks_here else None
+        kind = {"mlflow.experimentKind": "custom_model_development"}
+        experiment_id = str(
+            mlflow.create_experiment(experiment, artifact_location=location, tags=kind)
+        )
+    mlflow.set_experiment(experiment_id=experiment_id)
+    _bury_dead_runs(experiment_id)
+    return experiment_id
+
+
+@contextmanager
+def _variables_kept() -> Iterator[None]:
+    """Undo what MLflow writes into the environment: who reads it next would take it for a wish."""
+    before = {name: os.environ.get(name) for name in POINTING}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 def _cell(value: object) -> str:

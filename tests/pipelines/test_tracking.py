@@ -1,0 +1,36 @@
+"""Where MLflow is pointed, and what that leaves behind."""
+
+import os
+
+import mlflow
+from mlflow import MlflowClient
+
+from pipelines import tracking
+from pipelines.home import Home
+
+
+def test_each_home_is_tracked_in_its_own_store(home, tmp_path):
+    others = Home.prepare(tmp_path / "others")
+    assert others.tracking_uri == f"sqlite:///{others.root / 'mlflow.db'}"
+    stores = (home, others, home)
+    for each in stores:
+        tracking.connect(Home.prepare(each.root))
+        with tracking.run("one", {}, {}):
+            pass
+    counts = []
+    for each in (home, others):
+        client = MlflowClient(each.tracking_uri)
+        experiment = client.get_experiment_by_name(tracking.EXPERIMENT)
+        counts.append(len(client.search_runs([experiment.experiment_id])))
+    assert counts == [2, 1]
+
+
+def test_connecting_leaves_the_environment_as_it_was(home, monkeypatch):
+    for wished in (None, home.tracking_uri):
+        if wished is not None:
+            monkeypatch.setenv("MLFLOW_TRACKING_URI", wished)
+        before = dict(os.environ)
+        tracking.connect(Home.prepare(home.root))
+        tracking.connect(Home.prepare(home.root), "another")
+        assert dict(os.environ) == before
+        assert mlflow.get_tracking_uri() == home.tracking_uri
