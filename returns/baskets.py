@@ -42,6 +42,13 @@ def basket_features(dataset: Dataset, events: np.ndarray) -> dict[str, np.ndarra
     return features
 
 
+def baskets_of(dataset: Dataset, events: np.ndarray) -> np.ndarray | None:
+    """Basket of each of some events, int64 `(num_selected,)`; None where there are no baskets."""
+    if "basket" not in dataset.events.column_names:
+        return None
+    return np.asarray(dataset.events["basket"].to_numpy()[events], dtype=np.int64)
+
+
 def others_mean(basket: np.ndarray, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Mean of a feature over the other lines of each line's basket.
 

@@ -72,6 +72,21 @@ def attribute_codes(dataset: Dataset, protocol: Protocol) -> dict[str, np.ndarra
     `aggregate` that hold levels (the top return reason).
     """
     codes = {}
+    for name, column, rows in attribute_columns(dataset, protocol):
+        code = level_codes(column)
+        codes[name] = code if rows is None else take_or(code, rows, -1)
+    return codes
+
+
+def attribute_columns(
+    dataset: Dataset, protocol: Protocol
+) -> Iterator[tuple[str, pa.ChunkedArray, pa.ChunkedArray | None]]:
+    """Each attribute, where its levels stand.
+
+    Yields:
+        Its name, the column of its table, and each event's row in that table, null where there is
+        none; None where the table is that of the events.
+    """
     tables = (
         (dataset.events, None),
         (dataset.customers, dataset.events["customer_row"]),
@@ -79,9 +94,7 @@ def attribute_codes(dataset: Dataset, protocol: Protocol) -> dict[str, np.ndarra
     )
     for table, rows in tables:
         for name in attribute_names(table.schema, protocol):
-            code = level_codes(table[name])
-            codes[name] = code if rows is None else take_or(code, rows, -1)
-    return codes
+            yield name, table[name], rows
 
 
 def attribute_names(schema: pa.Schema, protocol: Protocol) -> list[str]:

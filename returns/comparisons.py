@@ -12,12 +12,16 @@ from returns.timeline import Timeline
 NUMBER = r"^\d+(\.\d+)?\+?$"
 """Levels such as 42, 7.5 and 40+; a plus stands for half a step."""
 
+OUTCOMES = {"kept": 0, "returned": 1}
+"""Label of what became of an order line."""
+
 
 def relative_values(
     values: Mapping[str, np.ndarray],
     keys: Mapping[str, np.ndarray],
     day: np.ndarray,
     targets: np.ndarray,
+    apart: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Quantities of an order line, such as its price, against earlier lines of the same key.
 
@@ -26,6 +30,8 @@ def relative_values(
         keys: Code of each event per key, int64 `(num_events,)`, -1 where unknown.
         day: Day of the order, int64 `(num_events,)`.
         targets: Events to describe, int64 `(num_targets,)`.
+        apart: Events that are summed by themselves before both sums are added, so that the other
+            sum may be had beforehand; bool `(num_events,)`.
 
     Returns:
         `{column}_to_mean_of_{key}`: the quantity divided by its mean over earlier events of the
@@ -35,11 +41,28 @@ def relative_values(
     for key_name, key in keys.items():
         for name, value in values.items():
             known = ~np.isnan(value)
-            past = Timeline.of(key, day, targets, known)
-            total = past.sum(value)
-            mean = np.where(total > 0, total, np.nan) / np.maximum(past.count, 1)
-            features[f"{name}_to_mean_of_{key_name}"] = (value[targets] / mean).astype(np.float32)
+            parts = (known,) if apart is None else (known & ~apart, known & apart)
+            pasts = [Timeline.of(key, day, targets, part) for part in parts]
+            count = np.sum([past.count for past in pasts], axis=0)
+            total = np.sum([past.sum(value) for past in pasts], axis=0)
+            features |= relative_to_mean(name, key_name, value[targets], count, total)
     return features
+
+
+def relative_to_mean(
+    name: str, key: str, value: np.ndarray, count: np.ndarray, total: np.ndarray
+) -> dict[str, np.ndarray]:
+    """A quantity relative to the mean of others, float32, NaN without a positive mean.
+
+    Args:
+        name: Of the quantity.
+        key: What the others share.
+        value: float64 `(num_targets,)`.
+        count: Number of others, `(num_targets,)`.
+        total: Their sum, float64 `(num_targets,)`.
+    """
+    mean = np.where(total > 0, total, np.nan) / np.maximum(count, 1)
+    return {f"{name}_to_mean_of_{key}": (value / mean).astype(np.float32)}
 
 
 def levels_as_numbers(dataset: Dataset, attributes: Sequence[str]) -> dict[str, np.ndarray]:
@@ -87,12 +110,28 @@ def number_against_past(
     features: dict[str, np.ndarray] = {}
     for name, number in numbers.items():
         features[f"{name}_number"] = number[targets].astype(np.float32)
-        for outcome, label in (("kept", 0), ("returned", 1)):
+        for outcome, label in OUTCOMES.items():
             heard = known & (returned == label) & ~np.isnan(number)
             past = Timeline.of(customer, day, targets, heard, label_delay_days)
-            mean = past.sum(number) / np.where(past.count > 0, past.count, np.nan)
-            features[f"{name}_above_{outcome}"] = (number[targets] - mean).astype(np.float32)
+            total = past.sum(number)
+            features |= above_mean(name, outcome, number[targets], past.count, total)
     return features
+
+
+def above_mean(
+    name: str, outcome: str, number: np.ndarray, count: np.ndarray, total: np.ndarray
+) -> dict[str, np.ndarray]:
+    """A level's number minus the mean of others, float32, NaN without others.
+
+    Args:
+        name: Of the attribute.
+        outcome: What became of the others.
+        number: float64 `(num_targets,)`.
+        count: Number of others, `(num_targets,)`.
+        total: Their sum, float64 `(num_targets,)`.
+    """
+    mean = total / np.where(count > 0, count, np.nan)
+    return {f"{name}_above_{outcome}": (number - mean).astype(np.float32)}
 
 
 def share_of_numbers(column: pa.ChunkedArray) -> float:

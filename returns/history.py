@@ -55,10 +55,9 @@ def dated_history(
     for name, key in keys.items():
         orders = Timeline.of(key, day, targets)
         labels = Timeline.of(key, day, targets, labelled, label_delay_days)
-        totals = np.stack([labels.count, labels.total(returned == 1)], axis=1)
-        features |= _describe(name, orders.count, totals)
-        since = day[targets] - orders.last(day)
-        features[f"{name}_days_since_last"] = since.astype(np.float32)
+        features |= earlier_orders(name, orders.count)
+        features |= earlier_labels(name, labels.count, labels.total(returned == 1))
+        features |= days_since_last(name, day[targets] - orders.last(day))
     return features
 
 
@@ -94,12 +93,10 @@ def recent_history(
     for name, key in {**keys, **everything}.items():
         labels = Timeline.of(key, day, targets, labelled, label_delay_days)
         for most in RECENT_OF_ALL if name == "all" else RECENT:
-            number = np.minimum(labels.count, most)
-            rate = (labels.total(returned == 1, most) + 2 * PRIOR_RATE) / (number + 2)
-            features[f"{name}_last_{most}_return_rate"] = rate.astype(np.float32)
+            features |= latest_labels(name, most, labels.count, labels.total(returned == 1, most))
         if name != "all":
-            since = day[targets] - Timeline.of(key, day, targets).first(day)
-            features[f"{name}_days_since_first"] = since.astype(np.float32)
+            orders = Timeline.of(key, day, targets)
+            features |= days_since_first(name, day[targets] - orders.first(day))
     return features
 
 
@@ -129,17 +126,12 @@ def undated_history(
         Per key `{key}_earlier_labelled` and `{key}_earlier_return_rate` (smoothed), float32
         `(num_targets,)`.
     """
-    labelled = np.flatnonzero(known & (returned >= 0))
+    labelled = known & (returned >= 0)
     fold = fold_of(customer, variant) if cross_fit else np.zeros(len(customer), dtype=np.int64)
     num_folds = NUM_FOLDS if cross_fit else 1
     features: dict[str, np.ndarray] = {}
     for name, key in keys.items():
-        present = labelled[key[labelled] >= 0]
-        size = (int(key.max(initial=0)) + 1) * num_folds
-        code = key[present] * num_folds + fold[present]
-        count = np.bincount(code, minlength=size).reshape(-1, num_folds)
-        returns = np.bincount(code, weights=returned[present], minlength=size)
-        labels = np.stack([count, returns.reshape(-1, num_folds)], axis=2)
+        labels = totals_of_levels(key, returned, labelled, fold, num_folds)
         known_target = key[targets] >= 0
         if cross_fit and name == "customer":
             known_target &= ~taken_for_new(key[targets])
@@ -147,14 +139,64 @@ def undated_history(
         totals = labels.sum(axis=1)[row]
         if cross_fit:
             totals = (totals - labels[row, fold[targets]]) * (num_folds / (num_folds - 1))
-        features |= _describe(name, None, np.where(known_target[:, None], totals, 0))
+        totals = np.where(known_target[:, None], totals, 0)
+        features |= earlier_labels(name, totals[:, 0], totals[:, 1])
     return features
 
 
-def _describe(name: str, orders: np.ndarray | None, labels: np.ndarray) -> dict[str, np.ndarray]:
-    labelled, returned = labels[:, 0], labels[:, 1]
+def totals_of_levels(
+    key: np.ndarray, returned: np.ndarray, labelled: np.ndarray, fold: np.ndarray, num_folds: int
+) -> np.ndarray:
+    """Number of labels, and of returns among them, per level of a key and fold.
+
+    Args:
+        key: Code of each event, int64 `(num_events,)`, -1 where unknown.
+        returned: 1 returned, 0 kept, int8 `(num_events,)`.
+        labelled: Events that count, bool `(num_events,)`.
+        fold: Of each event, int64 `(num_events,)`.
+        num_folds: Number of folds.
+
+    Returns:
+        float64 `(num_levels, num_folds, 2)`.
+    """
+    present = np.flatnonzero(labelled & (key >= 0))
+    size = (int(key.max(initial=0)) + 1) * num_folds
+    code = key[present] * num_folds + fold[present]
+    count = np.bincount(code, minlength=size).reshape(-1, num_folds)
+    returns = np.bincount(code, weights=returned[present], minlength=size)
+    return np.stack([count, returns.reshape(-1, num_folds)], axis=2)
+
+
+# The features that tallies of one key become, `(num_targets,)` each.
+
+
+def earlier_orders(name: str, orders: np.ndarray) -> dict[str, np.ndarray]:
+    """Number of earlier orders, float32."""
+    return {f"{name}_earlier_orders": orders.astype(np.float32)}
+
+
+def earlier_labels(name: str, labelled: np.ndarray, returned: np.ndarray) -> dict[str, np.ndarray]:
+    """Number of earlier labels, and their smoothed return rate, float32."""
     rate = (returned + PRIOR_RATE * PRIOR_STRENGTH) / (labelled + PRIOR_STRENGTH)
-    features = {} if orders is None else {f"{name}_earlier_orders": orders.astype(np.float32)}
-    features[f"{name}_earlier_labelled"] = labelled.astype(np.float32)
-    features[f"{name}_earlier_return_rate"] = rate.astype(np.float32)
-    return features
+    return {
+        f"{name}_earlier_labelled": labelled.astype(np.float32),
+        f"{name}_earlier_return_rate": rate.astype(np.float32),
+    }
+
+
+def latest_labels(
+    name: str, most: int, labelled: np.ndarray, returned: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Smoothed return rate of the latest labels, `most` of all `labelled` ones; float32."""
+    rate = (returned + 2 * PRIOR_RATE) / (np.minimum(labelled, most) + 2)
+    return {f"{name}_last_{most}_return_rate": rate.astype(np.float32)}
+
+
+def days_since_last(name: str, days: np.ndarray) -> dict[str, np.ndarray]:
+    """Days since the latest earlier order, float32."""
+    return {f"{name}_days_since_last": days.astype(np.float32)}
+
+
+def days_since_first(name: str, days: np.ndarray) -> dict[str, np.ndarray]:
+    """Days since the earliest order, float32."""
+    return {f"{name}_days_since_first": days.astype(np.float32)}

@@ -7,10 +7,11 @@ from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from data.dataset import Dataset
 from data.schema import Role, columns_with_role
-from returns.columns import attribute_codes, quantity, quantity_names
+from returns.columns import attribute_codes, attribute_columns, quantity, quantity_names
 from returns.comparisons import share_of_numbers
 from returns.features import MOST_LEVELS
 from returns.knowledge import EventArrays
@@ -82,6 +83,11 @@ class HistoryKeys:
             ),
         )
 
+    @property
+    def parties(self) -> tuple[str, ...]:
+        """Those that take part in an order by themselves: customer, variant, its attributes."""
+        return ("customer", "variant", *self.variant_attributes)
+
     def single(self, dataset: Dataset, protocol: Protocol) -> dict[str, np.ndarray]:
         """Customer, variant and attributes.
 
@@ -95,6 +101,21 @@ class HistoryKeys:
             **attribute_codes(dataset, protocol),
         }
 
+    def levels(self, dataset: Dataset, protocol: Protocol) -> dict[str, pa.Array]:
+        """The values that the codes of `single` stand for, in the order of the codes."""
+        events = dataset.events
+        keys = {
+            "customer": (dataset.customers["customer_key"], events["customer_key"]),
+            "variant": (dataset.variants["variant_key"], events["variant_key"]),
+        }
+        found = {
+            name: pc.unique(pa.chunked_array([*nodes.chunks, *own.chunks], own.type))
+            for name, (nodes, own) in keys.items()
+        }
+        for name, column, _ in attribute_columns(dataset, protocol):
+            found[name] = pc.unique(column).drop_null()
+        return found
+
     def crossed(self, dataset: Dataset, single: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Bands, pairs of variant attributes, and the customer with each of them.
 
@@ -105,16 +126,44 @@ class HistoryKeys:
         Returns:
             Code of each event per key, named `{one}_x_{other}`, int64 `(num_events,)`, -1 unknown.
         """
-        bands = {
+        parts = {**single, **self.bands(quantity_values(dataset))}
+        return self.pairs_of(parts, {name: num_codes(code) for name, code in parts.items()})
+
+    def bands(self, quantities: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The band that each quantity lies in.
+
+        Args:
+            quantities: What `quantity_values` gives.
+
+        Returns:
+            Code per `{quantity}_band`, int64 `(num_events,)`, -1 unknown.
+        """
+        return {
             f"{name}_band": np.where(np.isnan(values), -1, np.searchsorted(edges, values))
             for (name, edges), values in zip(
-                self.band_edges.items(), quantity_values(dataset).values(), strict=True
+                self.band_edges.items(), quantities.values(), strict=True
             )
         }
-        parts = {**single, **bands}
+
+    def pairs_of(
+        self, parts: Mapping[str, np.ndarray], sizes: Mapping[str, int]
+    ) -> dict[str, np.ndarray]:
+        """Bands and pairs of keys.
+
+        Args:
+            parts: Codes of single keys and bands, int64 `(num_events,)` each, -1 unknown.
+            sizes: A number above all codes of each, the same wherever codes of pairs are compared.
+
+        Returns:
+            As `crossed`.
+        """
+        bands = {f"{name}_band": parts[f"{name}_band"] for name in self.band_edges}
         others = [*self.variant_attributes, *bands]
         pairs = [*self.pairs, *(("customer", name) for name in others)]
-        return bands | {f"{one}_x_{other}": _pair(parts[one], parts[other]) for one, other in pairs}
+        return bands | {
+            f"{one}_x_{other}": _pair(parts[one], parts[other], sizes[other])
+            for one, other in pairs
+        }
 
     def to_json(self) -> dict[str, Any]:
         """The keys as JSON values."""
@@ -153,15 +202,19 @@ def _edges(values: np.ndarray) -> tuple[float, ...]:
     return tuple(np.unique(np.quantile(known, np.linspace(0, 1, BANDS + 1)[1:-1])).tolist())
 
 
-def _pair(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Code of a pair, -1 where either is unknown."""
-    width = int(other.max(initial=0)) + 1
-    return np.where((one >= 0) & (other >= 0), one * width + other, -1)
+def num_codes(code: np.ndarray) -> int:
+    """A number above all codes."""
+    return int(code.max(initial=0)) + 1
+
+
+def _pair(one: np.ndarray, other: np.ndarray, size: int) -> np.ndarray:
+    """Code of a pair, -1 where either is unknown; `size` lies above all codes of `other`."""
+    return np.where((one >= 0) & (other >= 0), one * size + other, -1)
 
 
 def _is_crossed(one: np.ndarray, other: np.ndarray) -> bool:
     """Whether neither level tells the other: their pair is finer than both."""
-    pair = _pair(one, other)
+    pair = _pair(one, other, num_codes(other))
     known = pair >= 0
     distinct = len(np.unique(pair[known]))
     return distinct > max(len(np.unique(part[known])) for part in (one, other))

@@ -8,17 +8,16 @@ import numpy as np
 from torch_geometric.data import HeteroData
 
 from data.dataset import Dataset
-from returns.baskets import basket_features, others_mean
+from returns.baskets import basket_features, baskets_of
 from returns.columns import event_columns
-from returns.comparisons import levels_as_numbers, number_against_past, relative_values
 from returns.event_set import EventSet, FeatureMatrix
-from returns.features import FeatureEncoder, calendar_features, with_numeric
+from returns.features import FeatureEncoder, with_numeric
 from returns.graph import GraphBuilder
-from returns.history import dated_history, recent_history, undated_history
-from returns.history_keys import HistoryKeys, quantity_values
-from returns.knowledge import PARTS, SELF_INFORMED, EventArrays, days, known_labels
+from returns.history_keys import HistoryKeys
+from returns.knowledge import PARTS, EventArrays
 from returns.missing_rows import MissingRowWeights
 from returns.neighbour_search import find_neighbours
+from returns.past import DatasetPast, Features, dated_features
 from returns.protocol import Protocol
 from returns.snapshots import snapshots
 
@@ -87,10 +86,10 @@ class Preparation:
         events = np.flatnonzero(wanted)
         labels = returned[events]
         return EventSet(
-            features=self._features(dataset, split, events),
+            features=self.features(dataset, events, self._told(dataset, split, events)),
             labels=labels,
             weights=self.weights.transform(dataset, events, labels),
-            build_graphs=lambda: self._graphs(dataset, split, events),
+            build_graphs=lambda: self.graphs_of(dataset, split, events),
             build_neighbourhood=lambda fan_out: find_neighbours(
                 dataset, self.protocol, self.keys, split, events, fan_out, self.label_delay_days
             ),
@@ -119,50 +118,33 @@ class Preparation:
             weights=MissingRowWeights(**content["weights"]),
         )
 
-    def _features(self, dataset: Dataset, split: str, events: np.ndarray) -> FeatureMatrix:
+    def features(self, dataset: Dataset, events: np.ndarray, told: Features) -> FeatureMatrix:
+        """Encode the columns of events, what their baskets say of them, and what else is told.
+
+        Args:
+            dataset: Events, whose baskets lie whole among them, and node rows.
+            events: Events to describe, int64 `(num_selected,)`.
+            told: What is told beside the events' own columns, `returns.past.dated_features` say.
+        """
         features = self.encoder.transform(event_columns(dataset, self.protocol, events))
-        features = with_numeric(features, basket_features(dataset, events))
-        if dataset.is_dated:
-            return with_numeric(features, self._dated_features(dataset, split, events))
-        if self.protocol is Protocol.PAPER:
-            return features
-        arrays = EventArrays.of(dataset)
-        history = undated_history(
-            self.keys.single(dataset, self.protocol),
-            arrays.customer,
-            arrays.variant,
-            arrays.returned,
-            known_labels(dataset, split),
-            events,
-            cross_fit=split in SELF_INFORMED,
-        )
-        return with_numeric(features, history)
+        return with_numeric(features, basket_features(dataset, events) | told)
 
-    def _dated_features(
-        self, dataset: Dataset, split: str, events: np.ndarray
-    ) -> dict[str, np.ndarray]:
-        """What strictly earlier orders say of each order."""
-        arrays = EventArrays.of(dataset)
-        day = days(dataset.events["time"])
-        labels = (arrays.returned, known_labels(dataset, split), events, self.label_delay_days)
-        single = self.keys.single(dataset, self.protocol)
-        keys = single | self.keys.crossed(dataset, single)
-        on_variant = {name: single[name] for name in self.keys.variant_attributes}
-        parties = {name: single[name] for name in ("customer", "variant")} | on_variant
-        history = dated_history(keys, day, *labels)
-        features = calendar_features(day[events]) | history
-        features |= recent_history(parties, day, *labels)
-        features |= relative_values(quantity_values(dataset), parties, day, events)
-        numbers = levels_as_numbers(dataset, self.keys.numbered)
-        features |= number_against_past(numbers, arrays.customer, day, *labels)
-        if "basket" in dataset.events.column_names:
-            basket = dataset.events["basket"].to_numpy()[events]
-            rates = (f"{name}_earlier_return_rate" for name in ("variant", *on_variant))
-            features |= others_mean(basket, {rate: history[rate] for rate in rates})
-        return features
+    def graphs_of(self, dataset: Dataset, split: str, events: np.ndarray) -> Sequence[HeteroData]:
+        """The graphs that score events of a split.
 
-    def _graphs(self, dataset: Dataset, split: str, events: np.ndarray) -> Sequence[HeteroData]:
+        Args:
+            dataset: All events and node rows.
+            split: One of `returns.knowledge.PARTS`.
+            events: Events of it, int64 `(num_targets,)`, ascending.
+        """
         return [
             self.graphs.build(dataset, snapshot, np.searchsorted(events, snapshot.targets))
             for snapshot in snapshots(dataset, self.protocol, split, events, self.label_delay_days)
         ]
+
+    def _told(self, dataset: Dataset, split: str, events: np.ndarray) -> Features:
+        """What the past tells of events of a dataset."""
+        past = DatasetPast(dataset, self.keys, self.protocol, split, events, self.label_delay_days)
+        if dataset.is_dated:
+            return dated_features(past, self.keys, baskets_of(dataset, events))
+        return {} if self.protocol is Protocol.PAPER else past.undated_history()

@@ -8,19 +8,80 @@ import pandas as pd
 
 
 @dataclass(frozen=True)
+class KeyOrder:
+    """Where the events of each key lie among events sorted by key, then day.
+
+    Attributes:
+        ascending: Key and day of each sorted event in one number, int64 `(num_sorted,)`.
+        first_day: Day that days are counted from.
+        span: Numbers that one key takes: one more than the days from the first to the last event.
+    """
+
+    ascending: np.ndarray
+    first_day: int
+    span: int
+
+    @classmethod
+    def sort(
+        cls, key: np.ndarray, day: np.ndarray, among: np.ndarray | None = None
+    ) -> tuple[np.ndarray, Self]:
+        """Sort events; those of one key and day stay in the order given.
+
+        Args:
+            key: Code of each event, int64 `(num_events,)`, -1 unknown.
+            day: Day of the order, int64 `(num_events,)`.
+            among: Events that count, bool `(num_events,)`; None: all.
+
+        Returns:
+            The sorted events, int64 `(num_sorted,)`, and their order.
+        """
+        first_day = int(day.min()) if len(day) else 0
+        span = int(day.max(initial=first_day)) - first_day + 2
+        code = key * span + (day - first_day)
+        counted = np.arange(len(key)) if among is None else np.flatnonzero(among)
+        events = counted[np.argsort(code[counted], kind="stable")]
+        return events, cls(code[events], first_day, span)
+
+    def before(self, key: np.ndarray, day: np.ndarray | int) -> tuple[np.ndarray, np.ndarray]:
+        """Where each key's events begin, and where those strictly before a day end.
+
+        Args:
+            key: Codes asked for, int64 `(num_asked,)`, -1 unknown.
+            day: Day of each, int64 `(num_asked,)`, or of all.
+
+        Returns:
+            Two positions among the sorted events, int64 `(num_asked,)` each; alike where the key
+            is unknown or has no earlier event.
+        """
+        first = key * self.span
+        start = np.searchsorted(self.ascending, first)
+        days = np.clip(day - self.first_day, 0, self.span - 1)
+        end = np.searchsorted(self.ascending, first + days)
+        return start, np.where(key >= 0, end, start)
+
+    def key(self) -> np.ndarray:
+        """Key of each sorted event, int64 `(num_sorted,)`."""
+        return np.asarray(self.ascending // self.span)
+
+    def day_at(self, position: np.ndarray) -> np.ndarray:
+        """Day of the sorted events at some positions, int64."""
+        return np.asarray(self.ascending[position] % self.span + self.first_day)
+
+
+@dataclass(frozen=True)
 class Timeline:
     """Events sorted by key, then day, with the earlier part of each target's key.
 
     Attributes:
         events: The sorted events, int64 `(num_sorted,)`.
-        key: Key of each of them, int64 `(num_sorted,)`.
+        order: Their order.
         start: Where each target's key begins among them, int64 `(num_targets,)`.
         end: Where its strictly earlier events end, int64 `(num_targets,)`; `start` where the
             target's key is unknown.
     """
 
     events: np.ndarray
-    key: np.ndarray
+    order: KeyOrder
     start: np.ndarray
     end: np.ndarray
 
@@ -42,15 +103,8 @@ class Timeline:
             among: Events that count, bool `(num_events,)`; None: all.
             delay_days: An event counts when its day + delay lies strictly before the target's day.
         """
-        first_day = int(day.min(initial=0)) - delay_days - 1
-        span = int(day.max(initial=0)) - first_day + 1
-        code = key * span + (day - first_day)
-        counted = np.arange(len(key)) if among is None else np.flatnonzero(among)
-        events = counted[np.argsort(code[counted], kind="stable")]
-        ascending = code[events]
-        start = np.searchsorted(ascending, key[targets] * span)
-        end = np.searchsorted(ascending, code[targets] - delay_days)
-        return cls(events, key[events], start, np.where(key[targets] >= 0, end, start))
+        events, order = KeyOrder.sort(key, day, among)
+        return cls(events, order, *order.before(key[targets], day[targets] - delay_days))
 
     @property
     def count(self) -> np.ndarray:
@@ -84,8 +138,8 @@ class Timeline:
         Returns:
             float64 `(num_targets,)`, 0 without an earlier event.
         """
-        running = pd.Series(values[self.events]).groupby(self.key).cumsum().to_numpy()
-        return np.where(self.count > 0, np.append(running, 0.0)[self.end - 1], 0.0)
+        running = running_sums(values[self.events], self.order.key())
+        return np.where(self.count > 0, running[self.end], 0.0)
 
     def first(self, values: np.ndarray) -> np.ndarray:
         """Value of each target's earliest event, float64 `(num_targets,)`, NaN without one."""
@@ -100,3 +154,17 @@ class Timeline:
             return np.full(len(position), np.nan)
         event = self.events[position.clip(0, len(self.events) - 1)]
         return np.where(self.count > 0, values[event], np.nan)
+
+
+def running_sums(values: np.ndarray, key: np.ndarray) -> np.ndarray:
+    """Sums of the values up to each position, each key's by itself.
+
+    Args:
+        values: Sorted by key, float64 `(num_sorted,)`.
+        key: Of each, int64 `(num_sorted,)`.
+
+    Returns:
+        float64 `(num_sorted + 1,)`: at `i` the sum of the values before `i` that have the key of
+        the one right before it; 0 at the beginning.
+    """
+    return np.append(0.0, pd.Series(values).groupby(key).cumsum().to_numpy())

@@ -120,7 +120,7 @@ def test_a_planted_leak_is_found(undated_tables, relabel, monkeypatch):
     def leaking(dataset: Dataset, split: str) -> np.ndarray:
         return dataset.split_mask("train", "validation", "test")
 
-    monkeypatch.setattr("returns.preparation.known_labels", leaking)
+    monkeypatch.setattr("returns.past.known_labels", leaking)
     with pytest.raises(AssertionError):
         test_labels_of_the_test_split_reach_no_model(
             lambda: undated_tables, relabel, Protocol.STRICT
@@ -133,7 +133,7 @@ def test_a_planted_leak_of_the_same_day_is_found(dated_tables, relabel, monkeypa
     def leaking(keys, day, returned, known, targets, label_delay_days=0):
         return history.dated_history(keys, day, returned, known, targets, -1)
 
-    monkeypatch.setattr("returns.preparation.dated_history", leaking)
+    monkeypatch.setattr("returns.past.dated_history", leaking)
     with pytest.raises(AssertionError):
         test_labels_of_the_order_and_later_reach_no_dated_order(dated_tables, relabel, "train")
 

@@ -27,7 +27,7 @@ def test_a_history_that_knows_the_scored_labels_is_found(make_tables, monkeypatc
     def leaking(dataset: Dataset, split: str) -> np.ndarray:
         return dataset.split_mask("train", "validation", "test")
 
-    monkeypatch.setattr("returns.preparation.known_labels", leaking)
+    monkeypatch.setattr("returns.past.known_labels", leaking)
     dataset, _ = index_tables(make_tables())
     columns = found(dataset)["features of test events change when test labels are turned round"]
     assert "customer_earlier_return_rate" in columns
@@ -38,7 +38,7 @@ def test_a_history_that_knows_the_same_day_is_found(dated, monkeypatch):
     def leaking(keys, day, returned, known, targets, label_delay_days=0):
         return history.dated_history(keys, day, returned, known, targets, -1)
 
-    monkeypatch.setattr("returns.preparation.dated_history", leaking)
+    monkeypatch.setattr("returns.past.dated_history", leaking)
     columns = found(dated)
     same_day = "change when labels of the same day and later are turned round"
     assert "customer_earlier_return_rate" in columns[f"features of train events {same_day}"]
@@ -48,7 +48,7 @@ def test_a_history_of_ones_own_fold_is_found(undated, monkeypatch):
     def leaking(keys, customer, variant, returned, known, targets, cross_fit):
         return history.undated_history(keys, customer, variant, returned, known, targets, False)
 
-    monkeypatch.setattr("returns.preparation.undated_history", leaking)
+    monkeypatch.setattr("returns.past.undated_history", leaking)
     (explanation,) = found(undated)
     assert "their own labels" in explanation
 
@@ -59,7 +59,7 @@ def test_a_count_of_later_orders_is_found(dated, monkeypatch):
         orders = np.bincount(keys["variant"])[keys["variant"][targets]]
         return features | {"variant_earlier_orders": orders.astype(np.float32)}
 
-    monkeypatch.setattr("returns.preparation.dated_history", leaking)
+    monkeypatch.setattr("returns.past.dated_history", leaking)
     for explanation, columns in found(dated).items():
         assert "later orders are cut off" in explanation
         assert columns == {"variant_earlier_orders"}
