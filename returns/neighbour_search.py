@@ -7,14 +7,20 @@ of undated data a uniform draw of other pairs' labelled events. Under `paper` no
 data travels, as published: there the events of a customer are a group that is decoded together.
 """
 
+from dataclasses import dataclass
+from typing import Self
+
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
 from data.dataset import Dataset
 from data.schema import Role, columns_with_role, is_categorical
+from returns.baskets import baskets_of
 from returns.columns import quantity, take_or
 from returns.comparisons import levels_as_numbers
-from returns.history_keys import HistoryKeys, quantity_values
+from returns.drawing import Circles, pairs_of, places_of_keys, random_lots
+from returns.history_keys import HistoryKeys, num_codes, quantity_values
 from returns.knowledge import SELF_INFORMED, EventArrays, known_labels, taken_for_new
 from returns.neighbourhood import Neighbourhood, NeighbourLists, offsets_of, ranges
 from returns.protocol import Protocol
@@ -44,23 +50,19 @@ def find_neighbours(
     """
     arrays = EventArrays.of(dataset)
     single = keys.single(dataset, protocol)
-    unlabelled = arrays.day is None and protocol is Protocol.PAPER
-    heard = known_labels(dataset, split) & (arrays.returned >= 0) & (not unlabelled)
-    names = () if unlabelled else keys.relations
-    pair = _pair_of(arrays.customer, arrays.variant)
-    lot = np.random.default_rng(0).permutation(len(pair))
+    travels = labels_travel(dataset, protocol)
+    heard = known_labels(dataset, split) & (arrays.returned >= 0) & travels
+    draw = _Draw.of(dataset, arrays, split, targets, heard)
 
     def lists_of(name: str) -> NeighbourLists:
-        if arrays.day is not None:
-            past = Timeline.of(single[name], arrays.day, targets, heard, label_delay_days)
-            return _latest(past, fan_out)
-        key = single[name]
-        if name == "customer" and split in SELF_INFORMED:
-            key = np.where(taken_for_new(key), -1, key)
-        return _drawn(key, pair, lot, targets, heard, fan_out)
+        if arrays.day is None:
+            return draw.lists_of(name, single[name], fan_out)
+        past = Timeline.of(single[name], arrays.day, targets, heard, label_delay_days)
+        return latest(past.events, past.start, past.end, fan_out)
 
+    names = keys.relations if travels else ()
     relations = dict(zip(names, in_threads(lists_of, names), strict=True))
-    quantities = _quantities(dataset, protocol, keys)
+    quantities = told_quantities(dataset, keys)
     label = np.where(heard, 2 * (arrays.returned == 1).astype(np.int8) - 1, 0)
     return Neighbourhood(
         targets=targets,
@@ -73,63 +75,70 @@ def find_neighbours(
         .reshape(len(quantities), len(arrays.returned))
         .T.copy(),
         quantity_names=tuple(quantities),
-        group=_groups(dataset, arrays, targets, unlabelled),
+        group=groups_of(dataset, split, targets, by_customer=not travels),
     )
 
 
-def _latest(past: Timeline, fan_out: int) -> NeighbourLists:
-    """The latest events of each target's past."""
-    lengths = np.minimum(past.count, fan_out)
-    events = past.events[ranges(past.end - lengths, lengths)]
-    return NeighbourLists(offsets_of(lengths), events.astype(np.int32))
+def labels_travel(dataset: Dataset, protocol: Protocol) -> bool:
+    """Whether events hear labels at all."""
+    return dataset.is_dated or protocol is not Protocol.PAPER
 
 
-def _drawn(
-    key: np.ndarray,
-    pair: np.ndarray,
-    lot: np.ndarray,
-    targets: np.ndarray,
-    heard: np.ndarray,
-    fan_out: int,
-) -> NeighbourLists:
-    """A uniform draw of the events that share a target's key, but for those of its own pair.
-
-    Events of a key are put in a random circular order; each target takes those that follow its own
-    place in it.
+def latest(events: np.ndarray, start: np.ndarray, end: np.ndarray, fan_out: int) -> NeighbourLists:
+    """The latest events of each target's past.
 
     Args:
-        key: Code of each event, int64 `(num_events,)`, -1 unknown.
-        pair: Customer-variant pair of each event, int64 `(num_events,)`.
-        lot: Random order of all events, a permutation, int64 `(num_events,)`.
-        targets: int64 `(num_targets,)`.
-        heard: Events that may be neighbours, bool `(num_events,)`.
-        fan_out: Most neighbours of a target.
+        events: Sorted by key, then day, `(num_sorted,)`.
+        start: Where each target's past begins among them, int64 `(num_targets,)`.
+        end: Where it ends, int64 `(num_targets,)`.
+        fan_out: Most events of a target.
     """
-    events = np.flatnonzero(heard & (key >= 0))
-    code = key * len(key) + lot
-    events = events[np.argsort(code[events])]
-    ascending = code[events]
-    start = np.searchsorted(ascending, key[targets] * len(key))
-    end = np.searchsorted(ascending, (key[targets] + 1) * len(key))
-    number = np.where(key[targets] >= 0, end - start, 0)
-    place = np.searchsorted(ascending, code[targets]) - start
-    lengths = np.minimum(number, fan_out + 1)  # one more: a target may meet itself
-    owner = np.repeat(np.arange(len(targets)), lengths)
-    step = ranges(np.zeros_like(lengths), lengths)
-    position = start[owner] + (place[owner] + step) % np.maximum(number, 1)[owner]
-    neighbour = events[position]
-    admitted = pair[neighbour] != pair[targets][owner]
-    rank = np.cumsum(admitted) - 1
-    first = offsets_of(
-        np.bincount(owner, weights=admitted, minlength=len(targets)).astype(np.int64)
-    )
-    admitted &= rank - first[owner] < fan_out
-    lengths = np.bincount(owner[admitted], minlength=len(targets))
-    return NeighbourLists(offsets_of(lengths), neighbour[admitted].astype(np.int32))
+    lengths = np.minimum(end - start, fan_out)
+    chosen = events[ranges(end - lengths, lengths)]
+    return NeighbourLists(offsets_of(lengths), chosen.astype(np.int32))
 
 
-def _quantities(dataset: Dataset, protocol: Protocol, keys: HistoryKeys) -> dict[str, np.ndarray]:
-    """Quantities of the order line and of its variant, float64 `(num_events,)` each."""
+@dataclass(frozen=True)
+class _Draw:
+    """A uniform draw of the events that share a target's key, but for those of its own pair."""
+
+    targets: np.ndarray
+    heard: np.ndarray
+    lots: np.ndarray
+    size: int
+    place: np.ndarray
+    pair: np.ndarray
+    taken_for_new: np.ndarray
+
+    @classmethod
+    def of(
+        cls,
+        dataset: Dataset,
+        arrays: EventArrays,
+        split: str,
+        targets: np.ndarray,
+        heard: np.ndarray,
+    ) -> Self:
+        pair = pairs_of(arrays.customer, arrays.variant, num_codes(arrays.variant))
+        if split in SELF_INFORMED:
+            lots, size = random_lots(np.ones(len(heard), dtype=bool))
+            new = taken_for_new(arrays.customer)
+            return cls(targets, heard, lots, size, lots[targets], pair, new)
+        lots, size = random_lots(heard)
+        keys = dataset.events.select(["customer_key", "variant_key"]).take(pa.array(targets))
+        place = places_of_keys(keys["customer_key"], keys["variant_key"], size)
+        return cls(targets, heard, lots, size, place, pair, np.zeros(len(heard), dtype=bool))
+
+    def lists_of(self, name: str, key: np.ndarray, fan_out: int) -> NeighbourLists:
+        if name == "customer":
+            key = np.where(self.taken_for_new, -1, key)
+        circles = Circles.of(key, self.lots, self.size, self.heard)
+        pair = self.pair[self.targets]
+        return circles.draw(key[self.targets], self.place, pair, self.pair, fan_out)
+
+
+def told_quantities(dataset: Dataset, keys: HistoryKeys) -> dict[str, np.ndarray]:
+    """Quantities of each event's order line and of its variant, float64 `(num_events,)` each."""
     found = dict(quantity_values(dataset)) | levels_as_numbers(dataset, keys.numbered)
     rows = dataset.events["variant_row"]
     variants = dataset.variants
@@ -140,13 +149,21 @@ def _quantities(dataset: Dataset, protocol: Protocol, keys: HistoryKeys) -> dict
     return found
 
 
-def _groups(
-    dataset: Dataset, arrays: EventArrays, targets: np.ndarray, unlabelled: bool
+def groups_of(
+    dataset: Dataset, split: str, targets: np.ndarray, by_customer: bool
 ) -> np.ndarray | None:
-    if "basket" in dataset.events.column_names:
-        return np.asarray(dataset.events["basket"].to_numpy()[targets], dtype=np.int64)
-    return arrays.customer[targets] if unlabelled else None
+    """Targets that are decoded together, int64 `(num_targets,)`; None if each is alone.
 
-
-def _pair_of(customer: np.ndarray, variant: np.ndarray) -> np.ndarray:
-    return np.asarray(customer * (int(variant.max(initial=0)) + 1) + variant)
+    Args:
+        dataset: All events.
+        split: One of `returns.knowledge.PARTS`.
+        targets: Events of it, int64 `(num_targets,)`.
+        by_customer: Whether a customer's events are a group where there are no baskets.
+    """
+    group = baskets_of(dataset, targets)
+    if group is None and by_customer:
+        group = dataset.events["customer"].to_numpy()[targets]
+    if group is None or split in SELF_INFORMED:
+        return group
+    # What is remembered beside the events that are scored does not change their order in batches.
+    return pd.factorize(group)[0].astype(np.int64)
