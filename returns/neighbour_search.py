@@ -52,13 +52,14 @@ def find_neighbours(
     single = keys.single(dataset, protocol)
     travels = labels_travel(dataset, protocol)
     heard = known_labels(dataset, split) & (arrays.returned >= 0) & travels
-    draw = _Draw.of(dataset, arrays, split, targets, heard)
+    search: _Latest | _Draw
+    if arrays.day is None:
+        search = _Draw.of(dataset, arrays, split, targets, heard)
+    else:
+        search = _Latest(targets, heard, arrays.day, label_delay_days)
 
     def lists_of(name: str) -> NeighbourLists:
-        if arrays.day is None:
-            return draw.lists_of(name, single[name], fan_out)
-        past = Timeline.of(single[name], arrays.day, targets, heard, label_delay_days)
-        return latest(past.events, past.start, past.end, fan_out)
+        return search.lists_of(name, single[name], fan_out)
 
     names = keys.relations if travels else ()
     relations = dict(zip(names, in_threads(lists_of, names), strict=True))
@@ -96,6 +97,20 @@ def latest(events: np.ndarray, start: np.ndarray, end: np.ndarray, fan_out: int)
     lengths = np.minimum(end - start, fan_out)
     chosen = events[ranges(end - lengths, lengths)]
     return NeighbourLists(offsets_of(lengths), chosen.astype(np.int32))
+
+
+@dataclass(frozen=True)
+class _Latest:
+    """The latest events strictly before each target's day."""
+
+    targets: np.ndarray
+    heard: np.ndarray
+    day: np.ndarray
+    label_delay_days: int
+
+    def lists_of(self, name: str, key: np.ndarray, fan_out: int) -> NeighbourLists:
+        past = Timeline.of(key, self.day, self.targets, self.heard, self.label_delay_days)
+        return latest(past.events, past.start, past.end, fan_out)
 
 
 @dataclass(frozen=True)

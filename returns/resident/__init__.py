@@ -1,0 +1,1 @@
+"""A stored predictor with its past prepared once, for requests that must be answered at once."""

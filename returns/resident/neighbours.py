@@ -1,0 +1,167 @@
+"""The remembered events that a request's order lines may hear."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from data.dataset import Dataset
+from returns.drawing import Circles, pairs_of, places_of_keys, random_lots
+from returns.history_keys import HistoryKeys, num_codes
+from returns.knowledge import EventArrays
+from returns.neighbour_search import groups_of, labels_travel, latest, told_quantities
+from returns.neighbourhood import Neighbourhood, NeighbourLists
+from returns.protocol import Protocol
+from returns.resident.levels import Translation
+from returns.timeline import KeyOrder
+
+Sorted = tuple[np.ndarray, KeyOrder]
+"""Events sorted by key, then day, int32 `(num_events,)`, and their order."""
+
+
+@dataclass(frozen=True)
+class RememberedEvents:
+    """Remembered events, sorted by each relation.
+
+    Attributes:
+        dated: By relation, where the events have dates.
+        undated: By relation, where they have none and labels travel.
+        pair: Customer-variant pair of each event, int64 `(num_events,)`.
+        num_variants: A number above all variants.
+        label: 1 returned, -1 kept, 0 if labels do not travel; int8 `(num_events,)`.
+        day: int64 `(num_events,)`; None if undated.
+        codes: As in `Neighbourhood`.
+        quantities: As in `Neighbourhood`.
+    """
+
+    dated: Mapping[str, Sorted]
+    undated: Mapping[str, Circles]
+    pair: np.ndarray
+    num_variants: int
+    label: np.ndarray
+    day: np.ndarray | None
+    codes: np.ndarray
+    quantities: np.ndarray
+
+    @classmethod
+    def of(
+        cls, past: Dataset, protocol: Protocol, keys: HistoryKeys, single: dict[str, np.ndarray]
+    ) -> Self:
+        """Sort the events.
+
+        Args:
+            past: Remembered events, all of them labelled, and node rows.
+            protocol: Which columns are seen, and whether labels travel.
+            keys: Relations of the source.
+            single: The events' codes by single key.
+        """
+        arrays = EventArrays.of(past)
+        travels = labels_travel(past, protocol)
+        dated, undated = {}, {}
+        if arrays.day is not None:
+            for name in keys.relations:
+                events, order = KeyOrder.sort(single[name], arrays.day)
+                dated[name] = (events.astype(np.int32), order)
+        elif travels:
+            everything = np.ones(len(arrays.returned), dtype=bool)
+            lots, size = random_lots(everything)
+            for name in keys.relations:
+                undated[name] = Circles.of(single[name], lots, size, everything)
+        num_variants = num_codes(arrays.variant)
+        label = 2 * arrays.returned - 1 if travels else np.zeros_like(arrays.returned)
+        return cls(
+            dated=dated,
+            undated=undated,
+            pair=pairs_of(arrays.customer, arrays.variant, num_variants),
+            num_variants=num_variants,
+            label=label.astype(np.int8),
+            day=arrays.day,
+            codes=_columns(list(single.values()), len(arrays.returned), np.int32),
+            quantities=_quantities(past, keys),
+        )
+
+    def heard_by(
+        self,
+        request: Dataset,
+        keys: HistoryKeys,
+        own: dict[str, np.ndarray],
+        translations: Mapping[str, Translation],
+        fan_out: int,
+        label_delay_days: int,
+    ) -> Neighbourhood:
+        """The neighbours of a request's order lines, and no other remembered event.
+
+        Args:
+            request: The order lines, split `test`, and their node rows.
+            keys: Relations of the source.
+            own: The lines' own codes by single key.
+            translations: From these to remembered codes.
+            fan_out: Most neighbours of a line by one relation.
+            label_delay_days: Days after the order until its label is known.
+        """
+        lines = np.arange(request.events.num_rows)
+        known = {name: translations[name].known(code) for name, code in own.items()}
+        day = EventArrays.of(request).day
+        if day is not None:
+            lists = self._latest(known, day, fan_out, label_delay_days)
+        else:
+            lists = self._drawn(request, known, fan_out)
+        heard = [each.events for each in lists.values()]
+        heard_at_all, place = np.unique(
+            np.concatenate([np.empty(0, np.int32), *heard]), return_inverse=True
+        )
+        ends = np.cumsum([len(events) for events in heard])[:-1]
+        places = np.split(place.astype(np.int32), ends) if heard else []
+        codes = [translations[name].distinct(code) for name, code in own.items()]
+        days = None
+        if self.day is not None and day is not None:
+            days = np.append(self.day[heard_at_all], day)
+        labels_do_not_travel = self.day is None and not self.undated
+        return Neighbourhood(
+            targets=len(heard_at_all) + lines,
+            relations={
+                name: NeighbourLists(each.offsets, events)
+                for (name, each), events in zip(lists.items(), places, strict=True)
+            },
+            label=np.append(self.label[heard_at_all], np.zeros(len(lines), np.int8)),
+            day=days,
+            codes=np.concatenate([self.codes[heard_at_all], _columns(codes, len(lines), np.int32)]),
+            keys=tuple(own),
+            quantities=np.concatenate([self.quantities[heard_at_all], _quantities(request, keys)]),
+            quantity_names=tuple(told_quantities(request, keys)),
+            group=groups_of(request, "test", lines, by_customer=labels_do_not_travel),
+        )
+
+    def _latest(
+        self, known: Mapping[str, np.ndarray], day: np.ndarray, fan_out: int, delay: int
+    ) -> dict[str, NeighbourLists]:
+        until = np.minimum(day.min(initial=np.iinfo(np.int64).max), day - delay)
+        return {
+            name: latest(events, *order.before(known[name], until), fan_out)
+            for name, (events, order) in self.dated.items()
+        }
+
+    def _drawn(
+        self, request: Dataset, known: Mapping[str, np.ndarray], fan_out: int
+    ) -> dict[str, NeighbourLists]:
+        pair = pairs_of(known["customer"], known["variant"], self.num_variants)
+        lists = {}
+        for name, circles in self.undated.items():
+            events = request.events
+            place = places_of_keys(events["customer_key"], events["variant_key"], circles.size)
+            lists[name] = circles.draw(known[name], place, pair, self.pair, fan_out)
+        return lists
+
+
+def _quantities(dataset: Dataset, keys: HistoryKeys) -> np.ndarray:
+    values = list(told_quantities(dataset, keys).values())
+    return _columns(values, dataset.events.num_rows, np.float32)
+
+
+def _columns(columns: list[np.ndarray], num_rows: int, dtype: type) -> np.ndarray:
+    """Columns beside each other, `(num_rows, num_columns)`."""
+    matrix: np.ndarray = np.empty((num_rows, len(columns)), dtype=dtype)
+    for number, column in enumerate(columns):
+        matrix[:, number] = column
+    return matrix

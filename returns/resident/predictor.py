@@ -1,0 +1,171 @@
+"""Scores small requests at once: all that the past may be asked for is prepared beforehand."""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+
+from data.dataset import Dataset
+from data.sources.base import SourceTables
+from returns.baskets import baskets_of
+from returns.event_set import EventSet
+from returns.knowledge import PARTS, EventArrays
+from returns.memory import Memory
+from returns.past import Features, dated_features
+from returns.predictor import ReturnPredictor
+from returns.protocol import Protocol
+from returns.resident.dated import DatedMemory, RequestPast
+from returns.resident.levels import Levels, Translation, translations
+from returns.resident.neighbours import RememberedEvents
+from returns.resident.undated import UndatedMemory
+
+
+@dataclass(frozen=True)
+class ResidentPredictor:
+    """Gives the probabilities of a `ReturnPredictor`, to the last bit, for less work.
+
+    Models that read whole graphs (`sage`, `gnn-paper`) are given the whole graph and gain nothing.
+
+    Attributes:
+        predictor: The predictor.
+        memory: Its memory, each table in one piece.
+        levels: Codes of remembered customers, variants and attributes.
+        rows: Row of each customer and variant in its node table, int64, -1 where there is none.
+        history: What the past may be asked for.
+        events: The past events that may be heard.
+    """
+
+    predictor: ReturnPredictor
+    memory: Memory
+    levels: dict[str, Levels]
+    rows: dict[str, np.ndarray]
+    history: DatedMemory | UndatedMemory
+    events: RememberedEvents
+
+    @classmethod
+    def of(cls, predictor: ReturnPredictor) -> Self:
+        """Prepare what a predictor remembers.
+
+        Args:
+            predictor: A fitted predictor.
+        """
+        tables = predictor.memory.tables
+        memory = replace(
+            predictor.memory,
+            tables=replace(
+                tables,
+                events=tables.events.combine_chunks(),
+                customers=tables.customers.combine_chunks(),
+                variants=tables.variants.combine_chunks(),
+            ),
+        )
+        past = memory.with_new(_nothing(tables))
+        preparation = predictor.preparation
+        keys, protocol = preparation.keys, preparation.protocol
+        single = keys.single(past, protocol)
+        history: DatedMemory | UndatedMemory = (
+            DatedMemory.of(past, keys, single) if past.is_dated else UndatedMemory.of(past, single)
+        )
+        return cls(
+            predictor=predictor,
+            memory=memory,
+            levels={name: Levels(each) for name, each in keys.levels(past, protocol).items()},
+            rows={
+                "customer": _row_of_each(past.customers["customer"].to_numpy(), single["customer"]),
+                "variant": _row_of_each(past.variants["variant"].to_numpy(), single["variant"]),
+            },
+            history=history,
+            events=RememberedEvents.of(past, protocol, keys, single),
+        )
+
+    def score(self, new: SourceTables, reasons: int = 0) -> pa.Table:
+        """Score events as `ReturnPredictor.score` does.
+
+        Args:
+            new: Events in canonical columns with original keys, and their node rows.
+            reasons: Main reasons wanted of each event at most; see there.
+
+        Returns:
+            As there.
+        """
+        row_ids = new.events["row_id"]
+        return self.predictor.score_prepared(row_ids, self.event_set(new), reasons)
+
+    def event_set(self, new: SourceTables) -> EventSet:
+        """The events in every form that a model may ask for.
+
+        Args:
+            new: Events in canonical columns with original keys, and their node rows.
+        """
+        preparation = self.predictor.preparation
+        request = self._request(new)
+        own = preparation.keys.single(request, preparation.protocol)
+        levels = preparation.keys.levels(request, preparation.protocol)
+        translated = translations(self.levels, levels)
+        lines = np.arange(request.events.num_rows)
+        labels = EventArrays.of(request).returned
+        return EventSet(
+            features=preparation.features(request, lines, self._told(request, own, translated)),
+            labels=labels,
+            weights=preparation.weights.transform(request, lines, labels),
+            build_graphs=lambda: preparation.graphs_of(*_test_part(self.memory.with_new(new))),
+            build_neighbourhood=lambda fan_out: self.events.heard_by(
+                request, preparation.keys, own, translated, fan_out, preparation.label_delay_days
+            ),
+        )
+
+    def _request(self, new: SourceTables) -> Dataset:
+        """The new events and their node rows, as they would stand beside everything remembered."""
+        tables = self.memory.tables
+        own = {
+            kind: self.levels[kind].codes(new.events[f"{kind}_key"].unique())
+            for kind in ("customer", "variant")
+        }
+        rows = {kind: self.rows[kind][codes[codes >= 0]] for kind, codes in own.items()}
+        rows = {kind: np.sort(row[row >= 0]) for kind, row in rows.items()}
+        part = replace(
+            tables,
+            events=tables.events.slice(0, 0),
+            customers=tables.customers.take(pa.array(rows["customer"])),
+            variants=tables.variants.take(pa.array(rows["variant"])),
+        )
+        return replace(self.memory, tables=part).with_new(new)
+
+    def _told(
+        self,
+        request: Dataset,
+        own: dict[str, np.ndarray],
+        translated: dict[str, Translation],
+    ) -> Features:
+        preparation = self.predictor.preparation
+        known = {name: translated[name].known(code) for name, code in own.items()}
+        if isinstance(self.history, DatedMemory):
+            past = RequestPast(
+                self.history, preparation.keys, request, own, known, preparation.label_delay_days
+            )
+            basket = baskets_of(request, np.arange(request.events.num_rows))
+            return dated_features(past, preparation.keys, basket)
+        return {} if preparation.protocol is Protocol.PAPER else self.history.history(known)
+
+
+def _nothing(tables: SourceTables) -> SourceTables:
+    """No new events and no node rows."""
+    return replace(
+        tables,
+        events=tables.events.slice(0, 0),
+        customers=tables.customers.slice(0, 0),
+        variants=tables.variants.slice(0, 0),
+    )
+
+
+def _row_of_each(node_of_row: np.ndarray, node_of_event: np.ndarray) -> np.ndarray:
+    """Row of each node, int64 `(num_nodes,)`, -1 where it has none."""
+    number = 1 + max(node_of_row.max(initial=-1), node_of_event.max(initial=-1))
+    row = np.full(number, -1, dtype=np.int64)
+    row[node_of_row] = np.arange(len(node_of_row))
+    return row
+
+
+def _test_part(dataset: Dataset) -> tuple[Dataset, str, np.ndarray]:
+    return dataset, "test", np.flatnonzero(dataset.split_mask(*PARTS["test"]))
