@@ -1,0 +1,1 @@
+"""Families of matrices in which an inverse Fisher matrix is sought."""

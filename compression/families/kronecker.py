@@ -1,0 +1,120 @@
+"""Kronecker products inside diagonals, for layers whose weight is a matrix."""
+
+import torch
+from torch import Tensor, nn
+
+from compression.operators import InverseOperator, gram_product
+
+
+class Kronecker(InverseOperator):
+    """`Q = scale D (R'R x LL') D` for a layer with weight `W` and perhaps a bias.
+
+    Weight and bias form a matrix `U` `(outputs, inputs + 1)`; then, elementwise products written
+    `o`, `Q U = scale A o [R'R (A o U) LL']`. Stacked maps (grouped convolutions, the three
+    projections of attention) have factors of their own each. The vector holds the weight, row by
+    row, then the bias.
+
+    Args:
+        outputs: Rows of one map.
+        inputs: Columns of one map: of a convolution, its channels times the size of its kernel.
+        groups: Number of stacked maps.
+        has_bias: Whether there is a bias.
+        has_row_factor: Whether rows have a factor; False leaves `R` out, for tables with a row a
+            symbol.
+        scale: What the entries are measured in, so that the factors are near 1.
+        dtype: Of the factors.
+        device: Of the factors.
+    """
+
+    def __init__(
+        self,
+        outputs: int,
+        inputs: int,
+        groups: int,
+        has_bias: bool,
+        has_row_factor: bool,
+        scale: float,
+        dtype: torch.dtype,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        super().__init__()
+        self.outputs, self.inputs, self.groups = outputs, inputs, groups
+        self.width = inputs + has_bias
+        self.size = groups * outputs * self.width
+        self.scale = scale
+        self.outer = nn.Parameter(
+            torch.ones(groups, outputs, self.width, dtype=dtype, device=device)
+        )
+        self.column_factor = nn.Parameter(
+            torch.eye(self.width, dtype=dtype, device=device).repeat(groups, 1, 1)
+        )
+        self.row_factor = (
+            nn.Parameter(torch.eye(outputs, dtype=dtype, device=device).repeat(groups, 1, 1))
+            if has_row_factor
+            else None
+        )
+
+    @torch.no_grad()
+    def initialise(self, diagonal: Tensor) -> None:
+        """Become the diagonal matrix with this diagonal `(size,)`."""
+        self.outer.copy_((self._matrix(diagonal) / self.scale).sqrt())
+        for factor in (self.column_factor, self.row_factor):
+            if factor is not None:
+                factor.copy_(torch.eye(factor.shape[-1], dtype=factor.dtype).to(factor.device))
+
+    def product(self, vectors: Tensor) -> Tensor:
+        """The matrix times each vector, `(..., size)` in and out."""
+        inner = self.outer * self._matrix(vectors)
+        if self.row_factor is not None:
+            inner = gram_product(self.row_factor, inner)
+        # Rows of U times LL' are columns of U' behind (L')'L'.
+        factor = self.column_factor.transpose(-1, -2)
+        inner = gram_product(factor, inner.transpose(-1, -2)).transpose(-1, -2)
+        return self.scale * self._flat(self.outer * inner)
+
+    def diagonal(self) -> Tensor:
+        """The matrix' diagonal, `(size,)`."""
+        entries = self.outer.square() * self.column_factor.square().sum(dim=-1).unsqueeze(-2)
+        if self.row_factor is not None:
+            entries = entries * self.row_factor.square().sum(dim=-2).unsqueeze(-1)
+        return self.scale * self._flat(entries)
+
+    def entries(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """Single entries; all between stacked maps are 0."""
+        first, second = self._coordinates(rows), self._coordinates(columns)
+        group, row, column = first
+        other_group, other_row, other_column = second
+        right = self.column_factor @ self.column_factor.transpose(-1, -2)
+        found = self.outer[first] * self.outer[second] * right[group, column, other_column]
+        if self.row_factor is None:
+            found = torch.where(row == other_row, found, 0)
+        else:
+            left = self.row_factor.transpose(-1, -2) @ self.row_factor
+            found = found * left[group, row, other_row]
+        return torch.where(group == other_group, self.scale * found, 0)
+
+    def _matrix(self, vectors: Tensor) -> Tensor:
+        """`(..., size)` as `(..., groups, outputs, width)`."""
+        num_weights = self.groups * self.outputs * self.inputs
+        weight = torch.unflatten(
+            vectors[..., :num_weights], -1, (self.groups, self.outputs, self.inputs)
+        )
+        if self.width == self.inputs:
+            return weight
+        bias = torch.unflatten(vectors[..., num_weights:], -1, (self.groups, self.outputs, 1))
+        return torch.cat([weight, bias], dim=-1)
+
+    def _flat(self, matrices: Tensor) -> Tensor:
+        """Back from `_matrix`."""
+        weight = matrices[..., : self.inputs].flatten(start_dim=-3)
+        if self.width == self.inputs:
+            return weight
+        return torch.cat([weight, matrices[..., self.inputs :].flatten(start_dim=-3)], dim=-1)
+
+    def _coordinates(self, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Group, row and column of each position."""
+        num_weights = self.groups * self.outputs * self.inputs
+        is_weight = positions < num_weights
+        line = torch.where(is_weight, positions // self.inputs, positions - num_weights)
+        column = torch.where(is_weight, positions % self.inputs, self.inputs)
+        return line // self.outputs, line % self.outputs, column

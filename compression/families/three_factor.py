@@ -1,0 +1,95 @@
+"""Three Kronecker factors inside diagonals, for convolutions: outputs, inputs and kernel."""
+
+import torch
+from torch import Tensor, nn
+
+from compression.operators import InverseOperator, gram_product
+
+
+class ThreeFactor(InverseOperator):
+    """`Q = scale D (R'R x LL' x KK') D` for a convolution with weight `(outputs, inputs, kernel)`.
+
+    The factor of the inputs of a 3 x 3 convolution is 81 times smaller than one of inputs and
+    kernel together. A bias has a diagonal of its own. Grouped convolutions have factors of their
+    own for each group. The vector holds the weight, row by row, then the bias.
+
+    Args:
+        outputs: Output channels of a group.
+        inputs: Input channels of a group.
+        kernel: Positions of the kernel.
+        groups: Number of groups.
+        has_bias: Whether there is a bias.
+        scale: What the entries are measured in, so that the factors are near 1.
+        dtype: Of the factors.
+        device: Of the factors.
+    """
+
+    def __init__(
+        self,
+        outputs: int,
+        inputs: int,
+        kernel: int,
+        groups: int,
+        has_bias: bool,
+        scale: float,
+        dtype: torch.dtype,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        super().__init__()
+        self.shape = (groups, outputs, inputs, kernel)
+        self.num_weights = groups * outputs * inputs * kernel
+        self.size = self.num_weights + has_bias * groups * outputs
+        self.scale = scale
+        self.outer = nn.Parameter(torch.ones(self.size, dtype=dtype, device=device))
+        self.row_factor, self.column_factor, self.kernel_factor = (
+            nn.Parameter(torch.eye(rows, dtype=dtype, device=device).repeat(groups, 1, 1))
+            for rows in (outputs, inputs, kernel)
+        )
+
+    @torch.no_grad()
+    def initialise(self, diagonal: Tensor) -> None:
+        """Become the diagonal matrix with this diagonal `(size,)`."""
+        self.outer.copy_((diagonal / self.scale).sqrt())
+        for factor in (self.row_factor, self.column_factor, self.kernel_factor):
+            factor.copy_(torch.eye(factor.shape[-1], dtype=factor.dtype).to(factor.device))
+
+    def product(self, vectors: Tensor) -> Tensor:
+        """The matrix times each vector, `(..., size)` in and out."""
+        inner = self.outer * vectors
+        weight = torch.unflatten(inner[..., : self.num_weights], -1, self.shape)
+        weight = gram_product(self.row_factor, weight.flatten(start_dim=-2))
+        # Kernel positions first, so that each remaining factor is one large multiplication.
+        weight = torch.unflatten(weight, -1, self.shape[2:]).movedim(-1, -3)
+        weight = gram_product(self.kernel_factor.mT, weight.flatten(start_dim=-2))
+        weight = torch.unflatten(weight, -1, self.shape[1:3]).movedim(-1, -3)
+        weight = gram_product(self.column_factor.mT, weight.flatten(start_dim=-2))
+        weight = torch.unflatten(weight, -1, (self.shape[3], self.shape[1])).movedim(-1, -3)
+        flat = torch.cat([weight.flatten(start_dim=-4), inner[..., self.num_weights :]], dim=-1)
+        return self.scale * self.outer * flat
+
+    def diagonal(self) -> Tensor:
+        """The matrix' diagonal, `(size,)`."""
+        rows = self.row_factor.square().sum(dim=-2)[:, :, None, None]
+        columns = self.column_factor.square().sum(dim=-1)[:, None, :, None]
+        kernel = self.kernel_factor.square().sum(dim=-1)[:, None, None, :]
+        inner = (rows * columns * kernel).flatten()
+        missing = self.size - self.num_weights
+        return self.scale * self.outer.square() * nn.functional.pad(inner, (0, missing), value=1)
+
+    def entries(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """Single entries; all between groups, and of a bias off the diagonal, are 0."""
+        is_weight = (rows < self.num_weights) & (columns < self.num_weights)
+        first, second = (
+            torch.unravel_index(index.clamp(max=self.num_weights - 1), self.shape)
+            for index in (rows, columns)
+        )
+        grams = (
+            self.row_factor.mT @ self.row_factor,
+            self.column_factor @ self.column_factor.mT,
+            self.kernel_factor @ self.kernel_factor.mT,
+        )
+        inner = torch.where(first[0] == second[0], self.scale, 0.0).to(self.outer.dtype)
+        for axis, gram in enumerate(grams, start=1):
+            inner = inner * gram[first[0], first[axis], second[axis]]
+        of_bias = torch.where(rows == columns, self.scale, 0.0).to(self.outer.dtype)
+        return self.outer[rows] * self.outer[columns] * torch.where(is_weight, inner, of_bias)

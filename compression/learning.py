@@ -1,0 +1,340 @@
+r"""Learning an inverse Fisher matrix by gradient descent, FishLeg's way (arXiv 2412.02328).
+
+With `F` the Fisher matrix of a batch, `g` the damping and `u` a random direction, the auxiliary
+loss of a matrix `Q` is `A(Q) = 1/2 u'Q (F + g I) Q u - u'Q u`: convex in `v = Q u`, and least, over
+all symmetric matrices and white `u`, at `Q = (F + g I)^-1`. Its gradient in the parameters of `Q`
+is that of `<c, Q u>` with the residual `c = (F + g I) v - u` held fixed: one Fisher product, and no
+derivative of the network is differentiated again. The preconditioned loss puts `Q c` for `c`, which
+makes all directions converge alike where `Q` is unconstrained (Newton-Schulz), and moves the best
+fit of Kronecker families.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from compression.curvature import CurvatureBase
+from compression.errors import DivergedError, NotFittedError
+from compression.families.layered import make_family
+from compression.fisher import (
+    empirical_product,
+    fisher_product,
+    loss_gradient,
+    mean_product,
+    sampled_product,
+)
+from compression.operators import InverseOperator
+from compression.problem import Batch, Loader, Problem, Reporter, cycle
+
+FisherKind = Literal["exact", "sampled", "empirical"]
+"""Which Fisher product is learned from; see `compression.fisher`."""
+
+STAGE = "curvature"
+"""What a reporter is told is being done."""
+
+BETAS = (0.9, 0.99)
+"""Of Adam. The second moment forgets fast: residuals shrink by orders of magnitude as learning goes
+on, and steps should not."""
+
+EPSILON = 0.1
+"""Of Adam, where derivatives begin near 1: as they fall below, its steps of constant length become
+gradient descent, which comes to rest."""
+
+MEMORY = 0.98
+"""Share of the running mean of residuals that a step keeps."""
+
+
+@dataclass(frozen=True)
+class AuxiliaryLoss:
+    """The auxiliary loss for one batch and direction.
+
+    Attributes:
+        surrogate: `()`; its gradient in the parameters of the operator is the wanted one, up to a
+            positive factor.
+        value: `1/2 v'(F + g I)v - u'v` for `v = Q u`, as a share of `|u|^2`.
+        residual: `|c| / (|(F + g I) v| + |u|)`: 0 where `Q u` is exact, at most 1.
+    """
+
+    surrogate: Tensor
+    value: float
+    residual: float
+
+
+def auxiliary_loss(
+    operator: InverseOperator,
+    damped_product: Callable[[Tensor], Tensor],
+    direction: Tensor,
+    mask: Tensor | None = None,
+    precondition: bool = False,
+) -> AuxiliaryLoss:
+    """The auxiliary loss of an operator.
+
+    Args:
+        operator: `Q`, whose parameters are learned.
+        damped_product: `v -> (F + g I) v`, not differentiated.
+        direction: `u`, `(size,)`.
+        mask: Bool `(size,)`, True where a weight is kept; None for all. With it, the best fit is
+            the inverse of the Fisher matrix of the kept weights alone.
+        precondition: Whether the residual is multiplied by the operator.
+
+    Returns:
+        With the surrogate `size <c, Q u> / (|v| |u|)`, or `size <Q c, Q u> / |v|^2`: whatever the
+        size and the damping, a parameter's derivative is of the order of 1.
+
+    Raises:
+        DivergedError: The loss is not finite.
+    """
+    direction = _masked(direction, mask)
+    solution = _masked(operator.product(direction), mask)
+    with torch.no_grad():
+        fixed = solution.detach()
+        image = _masked(damped_product(fixed), mask)
+        residual = image - direction
+        size, length = direction.norm(), fixed.norm()
+        pull = residual / (size * length)
+        if precondition:
+            pull = _masked(operator.product(residual), mask) / length.square()
+        value = ((image @ fixed) / 2 - direction @ fixed) / size.square()
+        share = residual.norm() / (image.norm() + size)
+    if not math.isfinite(float(value)):
+        raise DivergedError(
+            "the auxiliary loss is not finite: lower the learning rate, raise the damping, or look "
+            "for NaN in the data"
+        )
+    surrogate = len(direction) * (pull @ solution)
+    return AuxiliaryLoss(surrogate, float(value), float(share))
+
+
+class LearnedInverse(CurvatureBase):
+    """FishLeg's estimate: the inverse Fisher matrix itself is learned on the auxiliary loss.
+
+    Directions are white noise, so that all of the inverse is learned; the weights stand still.
+    Learning begins at `1 / damping` times the identity, or at a diagonal from gradients, and goes
+    on from where it is after pruning (`refine`). State that was saved in the middle of a fit goes
+    on from there.
+
+    Args:
+        family: A key of `compression.families.layered.FAMILIES`.
+        steps: Of Adam, in a fit.
+        refine_steps: Of Adam, in a refinement.
+        learning_rate: Of Adam at the beginning of a fit or refinement; falls to 0 as a cosine.
+        precondition: Whether the preconditioned auxiliary loss is used.
+        plain_steps: Steps at the end of a fit without preconditioning, whose best fit is the
+            nearer one for Kronecker families.
+        warmup_batches: Batches whose gradients give the diagonal at the beginning,
+            `1 / (mean squared gradient + damping)`; 0 to begin at `1 / damping`.
+        tolerance: A fit ends when the running mean of the residual falls below; 0 for never.
+        fisher: Which Fisher product is learned from.
+        forward_batches: Batches that `forward_product` takes the exact Fisher matrix of.
+    """
+
+    has_forward = True
+
+    def __init__(
+        self,
+        family: str = "kronecker",
+        steps: int = 1500,
+        refine_steps: int = 200,
+        learning_rate: float = 1e-3,
+        precondition: bool = True,
+        plain_steps: int = 0,
+        warmup_batches: int = 0,
+        tolerance: float = 0.0,
+        fisher: FisherKind = "exact",
+        forward_batches: int = 8,
+    ) -> None:
+        super().__init__()
+        if min(steps, refine_steps, forward_batches) < 1 or min(plain_steps, warmup_batches) < 0:
+            raise ValueError("numbers of steps and batches must be 1 or more (plain, warm-up: 0)")
+        self.family = family
+        self.steps = steps
+        self.refine_steps = refine_steps
+        self.learning_rate = learning_rate
+        self.precondition = precondition
+        self.plain_steps = plain_steps
+        self.warmup_batches = warmup_batches
+        self.tolerance = tolerance
+        self.fisher: FisherKind = fisher
+        self.forward_batches = forward_batches
+        self.residual = 1.0
+        """Running mean of the residual; see `AuxiliaryLoss`."""
+        self._done = self._planned = 0
+        self._forward: list[Batch] = []
+        self._loader: Loader | None = None
+
+    def attach(self, problem: Problem) -> None:
+        """Be told the problem, once; everything is kept, nothing is learned."""
+        super().attach(problem)
+        self._begin()
+
+    @property
+    def operator(self) -> InverseOperator:
+        """The matrix that is learned, without the mask."""
+        return self._operator
+
+    def fit(self, loader: Loader, reporter: Reporter | None = None) -> None:
+        """Learn from nothing, or go on with a fit that was saved unfinished.
+
+        Raises:
+            ExhaustedLoaderError: The loader runs dry.
+            DivergedError: The loss is not finite.
+        """
+        if not self._is_unfinished(self.steps):
+            self._begin()
+            self._done, self._planned = 0, self.steps
+            self._warm_up(loader)
+        self._learn(loader, reporter, self.steps - self.plain_steps)
+
+    def refine(self, loader: Loader, reporter: Reporter | None = None) -> None:
+        """Learn on from the present matrix, after weights or mask have changed.
+
+        Raises:
+            ExhaustedLoaderError: The loader runs dry.
+            DivergedError: The loss is not finite.
+        """
+        if not self._is_unfinished(self.refine_steps):
+            self._done, self._planned = 0, self.refine_steps
+        self._learn(loader, reporter, self.refine_steps if self.plain_steps == 0 else 0)
+
+    def forward_product(self, vector: Tensor) -> Tensor:
+        """`(F + damping I) vector` on the kept weights, `F` exact over the first batches.
+
+        Raises:
+            NotFittedError: Neither `fit` nor `refine` has seen a loader.
+        """
+        if self._loader is None:
+            raise NotFittedError("no data was seen yet; call fit or refine first")
+        if not self._forward:
+            self._forward = list(islice(cycle(self._loader), self.forward_batches))
+        kept = _masked(vector, self.mask)
+        product = mean_product(self.problem, self._forward, kept) + self.problem.damping * kept
+        return _masked(product, self.mask)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The matrix, the state of Adam and of the random numbers, and how far learning came."""
+        state = {f"operator.{name}": value for name, value in self._operator.state_dict().items()}
+        for number, values in self._adam.state_dict()["state"].items():
+            state |= {f"adam.{number}.{name}": value for name, value in values.items()}
+        state["progress"] = torch.tensor([self._done, self._planned])
+        state["residual"] = torch.tensor(self.residual, dtype=torch.float64)
+        state["generator"] = self._generator.get_state()
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take on what `state_dict` gave, after `attach`."""
+        self._begin()
+        prefix = "operator."
+        self._operator.load_state_dict(
+            {name.removeprefix(prefix): state[name] for name in state if name.startswith(prefix)}
+        )
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, value in state.items():
+            if name.startswith("adam."):
+                _, number, quantity = name.split(".")
+                moments.setdefault(int(number), {})[quantity] = value.clone()
+        groups = self._adam.state_dict()["param_groups"]
+        self._adam.load_state_dict({"state": moments, "param_groups": groups})
+        self._done, self._planned = state["progress"].tolist()
+        self.residual = float(state["residual"])
+        self._generator.set_state(state["generator"].cpu())
+
+    def _begin(self) -> None:
+        problem = self.problem
+        self._operator = make_family(self.family, problem.space, 1 / problem.damping)
+        self._adam = torch.optim.Adam(
+            self._operator.parameters(), lr=self.learning_rate, betas=BETAS, eps=EPSILON
+        )
+        self._generator = problem.generator()
+        self.residual = 1.0
+
+    def _is_unfinished(self, steps: int) -> bool:
+        return self._planned == steps and 0 < self._done < steps
+
+    @torch.no_grad()
+    def _warm_up(self, loader: Loader) -> None:
+        """Begin at the diagonal `1 / (F_ii + damping)`, from gradients at drawn targets."""
+        if self.warmup_batches == 0:
+            return
+        problem = self.problem
+        total = torch.zeros(
+            problem.space.size, dtype=problem.space.dtype, device=problem.space.device
+        )
+        for batch in islice(cycle(loader), self.warmup_batches):
+            inputs, _ = problem.to_device(batch)
+            outputs = problem.outputs({}, inputs)
+            targets = problem.likelihood.sample(outputs, self._generator)
+            # A mean over n independent gradients has an nth of one gradient's second moment.
+            number = problem.likelihood.num_examples(outputs)
+            total += number * loss_gradient(problem, inputs, targets).square()
+        self._operator.initialise(1 / (total / self.warmup_batches + problem.damping))
+
+    def _learn(self, loader: Loader, reporter: Reporter | None, plain_from: int) -> None:
+        self._loader, self._forward = loader, []
+        space = self.problem.space
+        batches = cycle(loader)
+        while self._done < self._planned:
+            for group in self._adam.param_groups:
+                group["lr"] = self.learning_rate * self._cosine()
+            direction = torch.randn(
+                space.size, generator=self._generator, dtype=space.dtype, device=space.device
+            )
+            loss = auxiliary_loss(
+                self._operator,
+                self._damped_product(next(batches)),
+                direction,
+                self._mask,
+                self.precondition and self._done < plain_from,
+            )
+            self._adam.zero_grad()
+            loss.surrogate.backward()  # type: ignore[no-untyped-call]
+            self._adam.step()
+            self._done += 1
+            keep = min(MEMORY, 1 - 1 / self._done)
+            self.residual = keep * self.residual + (1 - keep) * loss.residual
+            if self.residual < self.tolerance:
+                self._done = self._planned
+            if reporter is not None:
+                reporter(STAGE, self._done, self._planned, self.residual)
+        self._adam.zero_grad()
+
+    def _cosine(self) -> float:
+        return (1 + math.cos(math.pi * self._done / self._planned)) / 2
+
+    def _damped_product(self, batch: Batch) -> Callable[[Tensor], Tensor]:
+        problem = self.problem
+        inputs, targets = problem.to_device(batch)
+
+        def product(vector: Tensor) -> Tensor:
+            match self.fisher:
+                case "exact":
+                    found = fisher_product(problem, inputs, vector)
+                case "sampled":
+                    found = sampled_product(problem, inputs, vector, self._generator)
+                case "empirical":
+                    found = empirical_product(problem, inputs, targets, vector)
+            return found + problem.damping * vector
+
+        return product
+
+    @torch.no_grad()
+    def _diagonal(self) -> Tensor:
+        return self._operator.diagonal()
+
+    @torch.no_grad()
+    def _product(self, vectors: Tensor) -> Tensor:
+        return self._operator.product(vectors)
+
+    @torch.no_grad()
+    def inverse_blocks(self, indices: Tensor) -> Tensor:
+        """Sub-matrices on groups `(num_groups, group_size)` of positions, in closed form."""
+        kept = self.mask[indices]
+        return torch.where(kept.unsqueeze(2) & kept.unsqueeze(1), self._operator.blocks(indices), 0)
+
+
+def _masked(vector: Tensor, mask: Tensor | None) -> Tensor:
+    return vector if mask is None else torch.where(mask, vector, 0)

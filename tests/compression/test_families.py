@@ -1,0 +1,129 @@
+"""Every family's closed forms against the dense matrix that its products spell out."""
+
+import itertools
+
+import pytest
+import torch
+from torch import nn
+
+from compression.families.layered import FAMILIES, make_block, make_family
+from compression.parameters import collect_parameters
+
+EXACT = {"atol": 1e-12, "rtol": 1e-10}
+LAYERS = {
+    "linear": lambda: nn.Linear(4, 3),
+    "linear without bias": lambda: nn.Linear(3, 5, bias=False),
+    "convolution": lambda: nn.Conv2d(3, 2, (2, 3)),
+    "convolution of few inputs": lambda: nn.Conv1d(1, 4, 3),
+    "grouped convolution": lambda: nn.Conv2d(4, 6, 2, groups=2),
+    "depthwise convolution": lambda: nn.Conv1d(3, 3, 2, groups=3, bias=False),
+    "embedding": lambda: nn.Embedding(5, 3),
+    "attention": lambda: nn.MultiheadAttention(4, 2),
+    "attention of three widths": lambda: nn.MultiheadAttention(4, 2, kdim=3, vdim=2),
+    "batch normalisation": lambda: nn.Sequential(nn.Conv2d(1, 2, 2), nn.BatchNorm2d(2)),
+    "layer normalisation": lambda: nn.Sequential(nn.Linear(2, 3), nn.LayerNorm(3)),
+}
+
+
+@pytest.fixture(params=LAYERS)
+def space(request):
+    return collect_parameters(LAYERS[request.param]().double())
+
+
+@pytest.fixture(params=FAMILIES)
+def operator(request, space):
+    made = make_family(request.param, space, scale=7.0)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for factor in made.parameters():
+            factor.add_(torch.randn(factor.shape, generator=generator, dtype=factor.dtype) * 0.5)
+    return made
+
+
+def test_the_matrix_is_symmetric_and_positive_semi_definite(operator):
+    matrix = operator.dense()
+    torch.testing.assert_close(matrix, matrix.T, **EXACT)
+    assert torch.linalg.eigvalsh(matrix).min() > -1e-10 * matrix.diagonal().max()
+
+
+def test_closed_forms_are_the_dense_matrix_own(operator):
+    matrix = operator.dense().detach()
+    torch.testing.assert_close(operator.diagonal(), matrix.diagonal(), **EXACT)
+    everywhere = torch.arange(operator.size)
+    torch.testing.assert_close(
+        operator.entries(everywhere[:, None], everywhere[None, :]), matrix, **EXACT
+    )
+    groups = torch.randperm(operator.size)[: operator.size // 3 * 3].reshape(-1, 3)
+    expected = torch.stack([matrix[group][:, group] for group in groups])
+    torch.testing.assert_close(operator.blocks(groups), expected, **EXACT)
+
+
+def test_products_take_any_leading_dimensions(operator):
+    vectors = torch.randn(2, 3, operator.size, dtype=torch.float64)
+    expected = vectors @ operator.dense()
+    torch.testing.assert_close(operator.product(vectors), expected, **EXACT)
+    torch.testing.assert_close(operator.product(vectors[0, 0]), expected[0, 0], **EXACT)
+
+
+def test_a_diagonal_can_be_the_beginning(operator):
+    diagonal = torch.rand(operator.size, dtype=torch.float64) + 0.1
+    operator.initialise(diagonal)
+    torch.testing.assert_close(operator.dense(), diagonal.diag(), **EXACT)
+
+
+def test_every_parameter_moves_products_and_diagonals(operator):
+    for value in (operator.product(torch.randn(operator.size).double()), operator.diagonal()):
+        gradients = torch.autograd.grad(value.square().sum(), list(operator.parameters()))
+        assert all(gradient.abs().sum() > 0 for gradient in gradients)
+
+
+def test_kronecker_is_the_product_of_its_factors():
+    space = collect_parameters(nn.Linear(2, 3, bias=False).double())
+    part = make_family("kronecker", space, scale=2.0).operators()[0]
+    with torch.no_grad():
+        for factor in part.parameters():
+            factor.normal_()
+    row, column, outer = part.row_factor[0], part.column_factor[0], part.outer.flatten().diag()
+    expected = 2 * outer @ torch.kron(row.T @ row, column @ column.T) @ outer
+    torch.testing.assert_close(part.dense(), expected, **EXACT)
+
+
+def test_three_factors_are_the_product_of_outputs_inputs_and_kernel():
+    space = collect_parameters(nn.Conv2d(3, 2, 2, bias=False).double())
+    part = make_family("three_factor", space, scale=2.0).operators()[0]
+    with torch.no_grad():
+        for factor in part.parameters():
+            factor.normal_()
+    row, column, kernel = part.row_factor[0], part.column_factor[0], part.kernel_factor[0]
+    inner = torch.kron(row.T @ row, torch.kron(column @ column.T, kernel @ kernel.T))
+    expected = 2 * part.outer.diag() @ inner @ part.outer.diag()
+    torch.testing.assert_close(part.dense(), expected, **EXACT)
+
+
+def test_blocks_end_with_their_layer():
+    space = collect_parameters(nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 2)).double())
+    operator = make_block(space, 1.0, block_size=5)
+    with torch.no_grad():
+        for factor in operator.parameters():
+            factor.normal_()
+    matrix = operator.dense()
+    starts = [0, 5, 10, 12, 17, 20]
+    expected = torch.zeros_like(matrix, dtype=torch.bool)
+    for start, stop in itertools.pairwise(starts):
+        expected[start:stop, start:stop] = True
+    assert torch.equal(matrix != 0, expected)
+
+
+def test_a_residual_network_takes_under_two_parameters_a_weight():
+    """Of the widest convolutions of ResNet-18."""
+    space = collect_parameters(nn.Conv2d(512, 512, 3, bias=False))
+    operator = make_family("three_factor", space, 1.0)
+    assert sum(factor.numel() for factor in operator.parameters()) < 1.3 * space.size
+
+
+def test_what_cannot_be_is_refused():
+    space = collect_parameters(nn.Linear(200, 200))
+    with pytest.raises(ValueError, match="too large"):
+        make_family("full", space, 1.0)
+    with pytest.raises(ValueError, match="there are: diagonal"):
+        make_family("sparse", space, 1.0)
