@@ -26,7 +26,7 @@ from returns.reasons.contributions import Explainable
 from returns.reasons.per_event import contributions_of
 from returns.saving_curve import saving_curve
 
-ACCOUNTED = 5000
+ACCOUNTED = 2000
 """Test events whose reasons stand for all."""
 
 History = Sequence[tuple[int, Mapping[str, float]]]

@@ -16,6 +16,7 @@ from returns import parallel
 from returns.dense import DenseEncoder
 from returns.event_set import EventSet
 from returns.metrics import cross_entropy
+from returns.models.gnn_account import account
 from returns.models.gnn_batch import BatchMaker, NeighbourEncoder
 from returns.models.gnn_network import Architecture, EventNetwork
 from returns.models.gnn_training import Schedule, log_odds_of, shared_log_odds_of, train
@@ -27,6 +28,7 @@ from returns.models.saving import (
 )
 from returns.models.search_space import Choice, FloatRange, SearchSpace
 from returns.neighbourhood import Neighbourhood
+from returns.reasons.contributions import Contributions
 
 WEIGHTS = "gnn.safetensors"
 
@@ -167,6 +169,10 @@ class GNN(Configured):
         scores = log_odds_of(self._networks, maker, len(events))
         probability: np.ndarray = expit(scores.mean(axis=0))
         return probability
+
+    def contributions(self, events: EventSet, rows: np.ndarray) -> Contributions:
+        """Integrated gradients over columns and neighbours, see `returns.models.gnn_account`."""
+        return account(self._networks, self._maker(events), self._rows, rows)
 
     def save(self, folder: Path) -> None:
         """Write weights as safetensors, the rest as JSON."""

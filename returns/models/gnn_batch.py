@@ -24,11 +24,14 @@ class Neighbours:
         features: What each neighbour says of its target, float32 `(num_neighbours, width)`.
         target: Place of its target in the batch, int64 `(num_neighbours,)`, ascending.
         lengths: Number of neighbours of each target, int64 `(num_targets,)`.
+        presence: How much each neighbour counts, from 0, as if it were not there, to 1,
+            `(num_neighbours,)`; None: all count fully.
     """
 
     features: Tensor
     target: Tensor
     lengths: Tensor
+    presence: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -258,6 +261,26 @@ class BatchMaker:
         for chosen in np.split(groups, cuts):
             if len(chosen):
                 yield np.array_split(chosen, num_parts)[part]
+
+    def groups_of(self, rows: np.ndarray) -> np.ndarray:
+        """Groups that some events belong to, ascending, int64 `(num_groups,)`.
+
+        Args:
+            rows: Events of the set, int64 `(num_selected,)`.
+        """
+        return np.unique(rows if self._group is None else self._group[rows])
+
+    def outcomes(self, relation: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Number of neighbours of some events, and of those that were returned.
+
+        Args:
+            relation: Name of the relation.
+            rows: Events of the set, int64 `(num_selected,)`.
+        """
+        lengths, events = self._neighbourhood.relations[relation].of(rows)
+        owner = np.repeat(np.arange(len(rows)), lengths)
+        returned = self._neighbourhood.label[events] == 1
+        return lengths, np.bincount(owner, returned, minlength=len(rows)).astype(np.int64)
 
     def batch(self, groups: np.ndarray) -> Batch:
         """The batch of some groups.

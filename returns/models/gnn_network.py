@@ -91,16 +91,44 @@ class NeighbourAttention(nn.Module):
         query = self._by_head(runs.repeat(self.query(state)))
         log_odds = (query * by_head).sum(-1) / by_head.shape[-1] ** 0.5
         weight = (MOST_LOG_ODDS * torch.tanh(log_odds / MOST_LOG_ODDS)).exp()
+        number = neighbours.lengths.to(state.dtype)
+        if neighbours.presence is not None:
+            presence = neighbours.presence[:, None]
+            weight, number = weight * presence, runs.total(presence).squeeze(1)
         total = runs.total((weight[..., None] * by_head).flatten(1))
         weights = runs.total(weight) + self.nobody.exp()
         mean = self._by_head(total) / weights[..., None]
-        number = neighbours.lengths.to(state.dtype).log1p()
+        number = number.log1p()
         out: Tensor = self.out(torch.cat([mean.flatten(1), number[:, None]], dim=1))
         return out
 
     def _by_head(self, states: Tensor) -> Tensor:
         """`(n, hidden)` as `(n, heads, hidden / heads)`."""
         return states.view(len(states), self.heads, states.shape[1] // self.heads)
+
+
+@dataclass(frozen=True)
+class Others:
+    """What each target is told of the others in its group.
+
+    Attributes:
+        mean: Mean value of their states, 0 where there are none, `(num_targets, hidden)`.
+        count: How many they are, one column per number, `(num_targets, MOST_COUNTED + 1)`.
+    """
+
+    mean: Tensor
+    count: Tensor
+
+    def present(self, presence: Tensor) -> "Others":
+        """The same with the others there to a part only.
+
+        Args:
+            presence: From 0, as if the target were alone, to 1, `(num_targets,)`.
+        """
+        part = presence[:, None]
+        alone = torch.zeros_like(self.count)
+        alone[:, 0] = 1.0
+        return Others(part * self.mean, part * self.count + (1 - part) * alone)
 
 
 class GroupMessages(nn.Module):
@@ -116,24 +144,36 @@ class GroupMessages(nn.Module):
         self.value = nn.Linear(hidden, hidden)
         self.out = nn.Linear(2 * hidden + MOST_COUNTED + 1, hidden)
 
-    def forward(self, state: Tensor, group: Tensor) -> Tensor:
-        """Hear the others.
+    def others(self, value: Tensor, group: Tensor) -> Others:
+        """What is told.
 
         Args:
-            state: Of the targets, `(num_targets, hidden)`.
+            value: Of the targets' states, `(num_targets, hidden)`.
             group: Of each target, int64 `(num_targets,)`, from 0 without gaps.
-
-        Returns:
-            What was heard, `(num_targets, hidden)`.
         """
-        value = torch.tanh(self.value(state))
         size = torch.bincount(group)
         total = torch.zeros(len(size), value.shape[1], dtype=value.dtype, device=value.device)
         total = total.index_add(0, group, value)
         others = (size - 1)[group]
         mean = (total[group] - value) / others.clamp(min=1)[:, None]
         count = F.one_hot(others.clamp(max=MOST_COUNTED), MOST_COUNTED + 1).to(value.dtype)
-        out: Tensor = self.out(torch.cat([mean, value * mean, count], dim=1))
+        return Others(mean, count)
+
+    def forward(self, state: Tensor, told: Tensor | Others) -> Tensor:
+        """Hear the others.
+
+        Args:
+            state: Of the targets, `(num_targets, hidden)`.
+            told: Group of each target, int64 `(num_targets,)`, from 0 without gaps; or what is
+                told of the others, whatever the states of this call are.
+
+        Returns:
+            What was heard, `(num_targets, hidden)`.
+        """
+        value = torch.tanh(self.value(state))
+        others = told if isinstance(told, Others) else self.others(value, told)
+        mean = others.mean
+        out: Tensor = self.out(torch.cat([mean, value * mean, others.count], dim=1))
         return out
 
 
@@ -175,11 +215,36 @@ class EventNetwork(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Score a batch, float32 `(num_targets,)`."""
-        state = self.row(batch.rows)
-        heard = [state]
-        for name, attention in self.attention.items():
-            heard.append(attention(state, batch.relations[name]))
-        if self.messages is not None and batch.group is not None:
-            heard.append(self.messages(sum(heard), batch.group))
-        log_odds: Tensor = self.decoder(torch.cat(heard, dim=1)) + self.linear(batch.rows)
+        return self.log_odds(batch.rows, batch.relations, batch.group)
+
+    def log_odds(
+        self, rows: Tensor, relations: Mapping[str, Neighbours], told: Tensor | Others | None
+    ) -> Tensor:
+        """Score targets, float32 `(num_targets,)`.
+
+        Args:
+            rows: Encoded feature columns, `(num_targets, row_width)`.
+            relations: Neighbours by each relation.
+            told: As in `GroupMessages.forward`; None where each target is alone.
+        """
+        heard = self._heard(rows, relations)
+        if self.messages is not None and told is not None:
+            heard.append(self.messages(sum(heard), told))
+        log_odds: Tensor = self.decoder(torch.cat(heard, dim=1)) + self.linear(rows)
         return log_odds.squeeze(1)
+
+    def others(self, batch: Batch) -> Others | None:
+        """What each target of a batch is told of the others in its group; None without groups."""
+        if self.messages is None or batch.group is None:
+            return None
+        state = sum(self._heard(batch.rows, batch.relations))
+        others: Others = self.messages.others(torch.tanh(self.messages.value(state)), batch.group)
+        return others
+
+    def _heard(self, rows: Tensor, relations: Mapping[str, Neighbours]) -> list[Tensor]:
+        """The state of each target, then what it heard by each relation."""
+        state = self.row(rows)
+        return [
+            state,
+            *(attention(state, relations[name]) for name, attention in self.attention.items()),
+        ]

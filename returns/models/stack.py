@@ -15,6 +15,7 @@ from returns.models.gnn import GNN
 from returns.models.lightgbm_trees import LightGBM
 from returns.models.saving import Configured, read_configuration, write_configuration
 from returns.models.search_space import SearchSpace
+from returns.reasons.contributions import Contributions, mixed
 
 SHARES = np.linspace(0.0, 1.0, 21)
 """Shares of the graph network that are tried."""
@@ -77,6 +78,11 @@ class Stack(Configured):
         """Probability that each event is returned, float64 `(num_events,)`, uncalibrated."""
         probability: np.ndarray = expit(_mixed(self._log_odds(events), self._share))
         return probability
+
+    def contributions(self, events: EventSet, rows: np.ndarray) -> Contributions:
+        """The accounts of both models, weighted as their log-odds are."""
+        trees, graph = (part.contributions(events, rows) for part in (self._trees, self._graph))
+        return mixed([(1 - self._share, trees), (self._share, graph)])
 
     def save(self, folder: Path) -> None:
         """Write each model into a folder of its own, the weight as JSON."""

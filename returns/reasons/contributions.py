@@ -1,7 +1,7 @@
 """What each cause adds to the log-odds of each event, and which models can say so."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -17,11 +17,14 @@ class Contributions:
         causes: Name of each cause: a feature column, or a relation of the graph.
         log_odds: What each cause adds, float64 `(num_events, num_causes)`.
         base: Log-odds where no cause adds anything, float64 `(num_events,)`.
+        details: Of causes that are no feature columns, what there is to say of each event in
+            words, `(num_events,)` texts.
     """
 
     causes: tuple[str, ...]
     log_odds: np.ndarray
     base: np.ndarray
+    details: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Number of events."""
@@ -34,7 +37,7 @@ class Contributions:
 
     def scaled(self, factor: float) -> Self:
         """The account of the log-odds times a factor, such as one over a temperature."""
-        return type(self)(self.causes, self.log_odds * factor, self.base * factor)
+        return replace(self, log_odds=self.log_odds * factor, base=self.base * factor)
 
     def strongest(self, most: int) -> np.ndarray:
         """The causes of each event that add or take away most, in descending order.
@@ -76,4 +79,5 @@ def mixed(parts: Sequence[tuple[float, Contributions]]) -> Contributions:
         columns = [place[name] for name in part.causes]
         log_odds[:, columns] += weight * part.log_odds
         base += weight * part.base
-    return Contributions(causes, log_odds, base)
+    details = {name: texts for _, part in parts for name, texts in part.details.items()}
+    return Contributions(causes, log_odds, base, details)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-STEPS = 32
+STEPS = 16
 """Points of the path; the sum of the parts is then off by far less than a reader could see."""
 
 LogOdds = Callable[[Sequence[Tensor]], Tensor]
@@ -32,10 +32,13 @@ def integrated_gradients(
         The parts, float64, each of the shape of its input.
     """
     points, weights = np.polynomial.legendre.leggauss(steps)
+    root = (points + 1) / 2
+    # With t = s^2 points crowd near the reference, where a first neighbour changes most.
+    places, lengths = root**2, root * weights
     parts = [torch.zeros(each.shape, dtype=torch.float64) for each in inputs]
-    for point, weight in zip((points + 1) / 2, weights / 2, strict=True):
-        at = [(each * float(point)).requires_grad_() for each in inputs]
+    for place, length in zip(places, lengths, strict=True):
+        at = [(each * float(place)).requires_grad_() for each in inputs]
         gradients = torch.autograd.grad(function(at).sum(), at)
         for part, gradient, each in zip(parts, gradients, inputs, strict=True):
-            part += float(weight) * (gradient * each).double()
+            part += float(length) * (gradient * each).double()
     return parts

@@ -54,8 +54,13 @@ def main_reasons(contributions: Contributions, features: FeatureMatrix, most: in
     causes = chosen[rows, places]
     values = np.full(len(rows), None, dtype=object)
     for cause in np.unique(causes):
-        of_cause = causes == cause
-        values[of_cause] = spoken_values(features, contributions.causes[cause], rows[of_cause])
+        of_cause, name = causes == cause, contributions.causes[cause]
+        details = contributions.details.get(name)
+        values[of_cause] = (
+            spoken_values(features, name, rows[of_cause])
+            if details is None
+            else details[rows[of_cause]]
+        )
     reasons = pa.StructArray.from_arrays(
         [
             pa.array(np.asarray(contributions.causes, dtype=object)[causes], pa.string()),
