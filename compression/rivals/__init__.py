@@ -1,0 +1,1 @@
+"""Curvature as other pruning methods estimate it, to compare the learned inverse with."""
