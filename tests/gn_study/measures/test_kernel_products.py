@@ -53,7 +53,7 @@ def test_products_are_those_of_the_dense_kernel(network: nn.Module, inputs: Tens
 def test_estimate_approaches_the_exact_alignment(network: nn.Module, inputs: Tensor) -> None:
     places = parameters_of(network), parameters_of(network, moved=0.8)
     exact = alignment(*(dense_kernel(network, inputs, place) for place in places))
-    probes = draw_probes(4000, network(inputs), torch.Generator().manual_seed(4))
+    probes = draw_probes(1000, network(inputs), torch.Generator().manual_seed(4))
     estimate = alignment(
         *(
             kernel_products(lambda at: functional_call(network, at, (inputs,)), place, probes)
@@ -61,7 +61,7 @@ def test_estimate_approaches_the_exact_alignment(network: nn.Module, inputs: Ten
         )
     )
     assert exact < 0.9
-    assert estimate == pytest.approx(exact, abs=0.02)
+    assert estimate == pytest.approx(exact, abs=0.04)
 
 
 def test_probes_repeat_with_their_seed() -> None:
