@@ -18,17 +18,26 @@ class Activation:
 
     Attributes:
         value: The function.
-        slope: Its derivative, from its value.
+        times_slope: The second argument times the function's derivative, from the function's value,
+            which is the first.
     """
 
     value: Callable[[Tensor], Tensor]
-    slope: Callable[[Tensor], Tensor]
+    times_slope: Callable[[Tensor, Tensor], Tensor]
+
+
+def _relu_times_slope(value: Tensor, factor: Tensor) -> Tensor:
+    # One pass over memory; a mask and a product take several times as long.
+    product: Tensor = torch.ops.aten.threshold_backward(factor, value, 0)
+    return product
 
 
 ACTIVATIONS: dict[ActivationName, Activation] = {
-    "relu": Activation(torch.relu, lambda value: (value > 0).to(value.dtype)),
-    "tanh": Activation(torch.tanh, lambda value: 1 - value**2),
-    "softplus": Activation(functional.softplus, lambda value: -torch.expm1(-value)),
-    "identity": Activation(lambda argument: argument, torch.ones_like),
+    "relu": Activation(torch.relu, _relu_times_slope),
+    "tanh": Activation(torch.tanh, lambda value, factor: factor * (1 - value**2)),
+    "softplus": Activation(
+        functional.softplus, lambda value, factor: factor * -torch.expm1(-value)
+    ),
+    "identity": Activation(lambda argument: argument, lambda value, factor: factor),
 }
 """Each activation by its name."""

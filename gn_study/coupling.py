@@ -94,7 +94,7 @@ class HalfLayer(nn.Module):
             `(num_samples, half_width)`.
         """
         projected = tangent if self.projection is None else tangent @ self.projection.T
-        return (projected * ACTIVATIONS[self.activation].slope(features)) @ weight.T
+        return ACTIVATIONS[self.activation].times_slope(features, projected) @ weight.T
 
     def pull_back(self, features: Tensor, gradient: Tensor, weight: Tensor) -> Tensor:
         """Gradient with respect to the input from the gradient with respect to the output.
@@ -107,8 +107,8 @@ class HalfLayer(nn.Module):
         Returns:
             `(num_samples, half_width)`.
         """
-        projected = (gradient @ weight) * ACTIVATIONS[self.activation].slope(features)
-        return projected if self.projection is None else projected @ self.projection
+        pulled = ACTIVATIONS[self.activation].times_slope(features, gradient @ weight)
+        return pulled if self.projection is None else pulled @ self.projection
 
 
 class CouplingBlock(nn.Module):

@@ -10,7 +10,8 @@ from torch import Tensor
 from gn_study.batches import check_batch
 from gn_study.coupling import CouplingBlock
 from gn_study.derivative import relative_residual
-from gn_study.half_inverse import HalfInverse
+from gn_study.factors import KeptFactor
+from gn_study.half_inverse import HalfInverse, invert_features
 from gn_study.pseudo_inverse import PseudoInverse
 from gn_study.ranks import HalfLayerDiagnostics, check_rank, diagnose
 from gn_study.revmlp import RevMLP
@@ -51,6 +52,7 @@ def gn_direction(
     measure_residual: bool = False,
     features: Tensor | None = None,
     generator: torch.Generator | None = None,
+    kept: KeptFactor | None = None,
 ) -> tuple[dict[str, Tensor], Diagnostics]:
     """The direction `J^- error`, whose step changes outputs by `-error` to first order.
 
@@ -73,6 +75,8 @@ def gn_direction(
         measure_residual: Measure `right_inverse_residual`, at the cost of two forward passes.
         features: State after the last block, `(num_samples, width)`, if it is known.
         generator: Of noise; None for torch's own.
+        kept: Keeps the decomposition of the first half-layer's features, which no step changes, for
+            the same batch to come again.
 
     Returns:
         For each trained parameter, by name, a tensor of its shape; and how it came about.
@@ -89,30 +93,41 @@ def gn_direction(
     state = model.features(inputs) if features is None else features
     tangent = error if model.readout is None else error @ model.readout.T
     direction: dict[str, Tensor] = {}
-    diagnostics: list[HalfLayerDiagnostics] = []
+    diagnostics: dict[str, HalfLayerDiagnostics] = {}
     norms, tangent_norms = [], []
     scale = max(float(error.norm()), torch.finfo(error.dtype).tiny)
     blocks = model.coupling_blocks()
     for number in reversed(range(len(blocks))):
-        prefix = f"blocks.{number}"
         tangent_norms.append(float(tangent.norm()) / scale)
-        inverted = _invert_block(
-            blocks[number], state, tangent, pseudo_inverse, cross_term, generator
+        before = inputs if number == 0 else None
+        passed = _Passed.through(blocks[number], state, tangent, before)
+        inverses = invert_features(
+            list(zip(blocks[number].half_layers().values(), passed.features, strict=True)),
+            pseudo_inverse,
+            generator,
+            kept if number == 0 else None,
         )
-        state, tangent = inverted.state, inverted.tangent
-        diagnostics += [
-            diagnose(f"{prefix}.{half}", inverted.inverses[half].factor, len(inputs), strict)
-            for half in ("second", "first")
-        ]
-        change = {f"{prefix}.{name}": value for name, value in inverted.change.items()}
-        norms.append(sum(float(value.norm()) ** 2 for value in change.values()) ** 0.5)
+        targets = passed.targets(blocks[number], inverses[0], cross_term)
+        change = {}
+        for half_name, inverse, target in zip(("first", "second"), inverses, targets, strict=True):
+            name = f"blocks.{number}.{half_name}"
+            diagnostics[name] = diagnose(name, inverse.factor, len(inputs), strict)
+            weight, bias = inverse.solve(target)
+            change[f"{name}.weight"] = weight
+            if bias is not None:
+                change[f"{name}.bias"] = bias
         direction |= change
+        norms.append(float(torch.stack([value.norm() for value in change.values()]).norm()))
+        if number:
+            state, tangent = passed.before(blocks[number])
+        # The next block's features need not wait beside these.
+        del passed, inverses
     shares = _shares(layer_weights, norms[::-1])
     for name, value in direction.items():
         value.mul_(shares[int(name.split(".")[1])])
     ordered = {name: direction[name] for name in model.trained_parameters()}
     return ordered, Diagnostics(
-        tuple(diagnostics[::-1]),
+        tuple(diagnostics[name] for name in model.half_layers()),
         shares,
         tuple(tangent_norms[::-1]),
         relative_residual(model, inputs, ordered, error) if measure_residual else None,
@@ -120,62 +135,66 @@ def gn_direction(
 
 
 @dataclass(frozen=True)
-class _InvertedBlock:
-    """A block's part of the direction, and where the inverse pass stands before it."""
+class _Passed:
+    """A block on the way back: states and wanted changes, halves as `(num_samples, width / 2)`.
 
-    change: dict[str, Tensor]
-    inverses: dict[str, HalfInverse]
-    state: Tensor
-    tangent: Tensor
+    Attributes:
+        left: Left half behind the block.
+        right: Right half before the block.
+        left_tangent: Wanted change of the left half behind the block.
+        right_tangent: Wanted change of the right half behind the block.
+        right_tangent_before: The same before the block, if only the block's input changed.
+        features: Of both half-layers, each `(num_samples, hidden)`.
+    """
 
+    left: Tensor
+    right: Tensor
+    left_tangent: Tensor
+    right_tangent: Tensor
+    right_tangent_before: Tensor
+    features: tuple[Tensor, Tensor]
 
-def _invert_block(
-    block: CouplingBlock,
-    state: Tensor,
-    tangent: Tensor,
-    pseudo_inverse: PseudoInverse,
-    cross_term: bool,
-    generator: torch.Generator | None,
-) -> _InvertedBlock:
-    """Go back through a block, from the state and wanted change behind it."""
-    left, right = state.chunk(2, dim=-1)
-    left_tangent, right_tangent = tangent.chunk(2, dim=-1)
-    first, second = block.first, block.second
-    second_features = second.features(left)
-    right = right - second.combine(second_features)
-    right_before = right_tangent - second.push_forward(second_features, left_tangent, second.weight)
-    first_features = first.features(right)
-    first_inverse = HalfInverse.of(first, first_features, pseudo_inverse, generator)
-    second_inverse = HalfInverse.of(second, second_features, pseudo_inverse, generator)
+    @classmethod
+    def through(
+        cls, block: CouplingBlock, state: Tensor, tangent: Tensor, before: Tensor | None
+    ) -> "_Passed":
+        """Go back as far as between the half-layers; `before` is the block's input if known."""
+        left, right = state.chunk(2, dim=-1)
+        left_tangent, right_tangent = tangent.chunk(2, dim=-1)
+        second = block.second.features(left)
+        pushed = block.second.push_forward(second, left_tangent, block.second.weight)
+        if before is None:
+            right = right - block.second.combine(second)
+        else:
+            right = before.chunk(2, dim=-1)[1]
+        first = block.first.features(right)
+        tangents = (left_tangent, right_tangent, right_tangent - pushed)
+        return cls(left, right, *tangents, (first, second))
 
-    # Eq. 17 takes from the right half's wanted change what the first half-layer's change brings
-    # about. If that is all that is wanted of the left half, what remains is the tangent before the
-    # block; else what the first half-layer misses is not brought about.
-    right_target = right_tangent
-    if cross_term:
-        right_target = right_before
-        if not first_inverse.is_exact:
-            missed = left_tangent - first_inverse.fitted(left_tangent)
-            right_target = right_before + second.push_forward(
-                second_features, missed, second.weight
-            )
-    change = {}
-    for name, inverse, target in (
-        ("first", first_inverse, left_tangent),
-        ("second", second_inverse, right_target),
-    ):
-        weight, bias = inverse.solve(target)
-        change[f"{name}.weight"] = weight
-        if bias is not None:
-            change[f"{name}.bias"] = bias
+    def targets(
+        self, block: CouplingBlock, first: HalfInverse, cross_term: bool
+    ) -> tuple[Tensor, Tensor]:
+        """What both half-layers' outputs shall change by through their weights.
 
-    left_before = left_tangent - first.push_forward(first_features, right_before, first.weight)
-    return _InvertedBlock(
-        change,
-        {"first": first_inverse, "second": second_inverse},
-        torch.cat([left - first.combine(first_features), right], dim=-1),
-        torch.cat([left_before, right_before], dim=-1),
-    )
+        Eq. 17 takes from the right half's wanted change what the first half-layer's change brings
+        about. Where that is all that is wanted of the left half, the tangent before the block
+        remains; what the first half-layer misses brings nothing about.
+        """
+        if not cross_term:
+            return self.left_tangent, self.right_tangent
+        if first.is_exact:
+            return self.left_tangent, self.right_tangent_before
+        missed = self.left_tangent - first.fitted(self.left_tangent)
+        pushed = block.second.push_forward(self.features[1], missed, block.second.weight)
+        return self.left_tangent, self.right_tangent_before + pushed
+
+    def before(self, block: CouplingBlock) -> tuple[Tensor, Tensor]:
+        """State and wanted change before the block, `(num_samples, width)`."""
+        features, right_tangent = self.features[0], self.right_tangent_before
+        left = self.left - block.first.combine(features)
+        pushed = block.first.push_forward(features, right_tangent, block.first.weight)
+        tangent = torch.cat([self.left_tangent - pushed, right_tangent], dim=-1)
+        return torch.cat([left, self.right], dim=-1), tangent
 
 
 def _shares(layer_weights: LayerWeights, norms: Sequence[float]) -> tuple[float, ...]:

@@ -11,21 +11,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from gn_study.extreme_eigenvalues import inverse_norm, largest_eigenvalue, matrix_norm
 from gn_study.pseudo_inverse import PseudoInverse
-
-POWER_ITERATIONS = 20
-"""To estimate a condition number: enough for its first digits."""
 
 MANY_ROWS = 256
 """From here on a ridge goes without the eigenvalues, which would tell the condition but take most
 of a step's time."""
-
-MOST_KRYLOV_STEPS = 60
-SETTLED = 1e-7
-"""Residual of the largest eigenvalue, relative to it, at which it is taken for settled; its own
-error is about the square of that."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +141,7 @@ class CholeskyFactor(Factor):
         lower = torch.linalg.cholesky(gram)
         return cls(
             kept_rank=len(gram),
-            condition=_estimated_condition(gram, lower),
+            condition=(matrix_norm(gram) * inverse_norm(lower)) ** 0.5,
             is_exact=True,
             lower=lower,
         )
@@ -189,18 +181,15 @@ class RidgeFactor(Factor):
             that of the matrix with the ridge, `sqrt(1 + 1 / damping)` at most, estimated by power
             iterations, from below: the smallest singular value itself drowns in the ridge.
         """
-        ridge = damping * _largest_eigenvalue(gram)
+        ridge = damping * largest_eigenvalue(gram)
         raised = gram.clone()
         raised.diagonal().add_(ridge)
         lower, info = torch.linalg.cholesky_ex(raised)
         if info or not ridge:
             return None
-        smallest = gram.new_ones(len(gram), 1)
-        for _ in range(POWER_ITERATIONS):
-            smallest = torch.cholesky_solve(functional.normalize(smallest, dim=0), lower)
         return cls(
             kept_rank=len(gram),
-            condition=((ridge / damping + ridge) * float(smallest.norm())) ** 0.5,
+            condition=((ridge / damping + ridge) * inverse_norm(lower)) ** 0.5,
             is_exact=False,
             lower=lower,
             ridge=ridge,
@@ -235,6 +224,34 @@ def factor_gram(gram: Tensor, pseudo_inverse: PseudoInverse) -> Factor:
     return SpectralFactor.of(vectors.flip(1), values.flip(0), pseudo_inverse, floor)
 
 
+class KeptFactor:
+    """The last Gram matrix and its decomposition, for when the same comes again.
+
+    No step changes the features of a network's first half-layer: they depend on the inputs and on
+    what is frozen. So a batch that is used again, as in full-batch training, needs no new
+    decomposition there.
+    """
+
+    def __init__(self) -> None:
+        """Keep nothing so far."""
+        self._last: tuple[Tensor, PseudoInverse, Factor] | None = None
+
+    def factor(self, gram: Tensor, pseudo_inverse: PseudoInverse) -> Factor:
+        """`factor_gram`, or what it last returned for the same.
+
+        Args:
+            gram: `A A^T`, float64 `(num_rows, num_rows)`.
+            pseudo_inverse: What is kept, and how it is inverted.
+        """
+        if self._last is not None:
+            last_gram, last_inverse, factor = self._last
+            if last_inverse == pseudo_inverse and torch.equal(last_gram, gram):
+                return factor
+        factor = factor_gram(gram, pseudo_inverse)
+        self._last = gram, pseudo_inverse, factor
+        return factor
+
+
 def factor_matrix(matrix: Tensor, pseudo_inverse: PseudoInverse) -> Factor:
     """Decompose a matrix by its SVD.
 
@@ -245,32 +262,3 @@ def factor_matrix(matrix: Tensor, pseudo_inverse: PseudoInverse) -> Factor:
     vectors, values, _ = torch.linalg.svd(matrix, full_matrices=False)
     floor = max(matrix.shape) * torch.finfo(matrix.dtype).eps
     return SpectralFactor.of(vectors, values, pseudo_inverse, floor)
-
-
-def _largest_eigenvalue(gram: Tensor) -> float:
-    """Of a positive semi-definite matrix: within a Krylov space, or all if that does not settle."""
-    # A drawn beginning is orthogonal to no eigenvector.
-    drawn = torch.randn(len(gram), 1, generator=torch.Generator().manual_seed(0))
-    basis = functional.normalize(drawn.to(gram), dim=0)
-    products = gram @ basis
-    for _ in range(min(MOST_KRYLOV_STEPS, len(gram))):
-        values, vectors = torch.linalg.eigh(basis.T @ products)
-        residual = products @ vectors[:, -1] - values[-1] * (basis @ vectors[:, -1])
-        if float(residual.norm()) <= SETTLED * float(values[-1]):
-            return float(values[-1])
-        added = products[:, -1:]
-        for _ in range(2):  # Once leaves what rounding has mixed in.
-            added = added - basis @ (basis.T @ added)
-        added = functional.normalize(added, dim=0)
-        basis = torch.cat([basis, added], dim=1)
-        products = torch.cat([products, gram @ added], dim=1)
-    return float(torch.linalg.eigvalsh(gram)[-1])
-
-
-def _estimated_condition(gram: Tensor, lower: Tensor) -> float:
-    """Root of the condition number of a Gram matrix, by power and inverse iterations."""
-    largest = smallest = gram.new_ones(len(gram), 1)
-    for _ in range(POWER_ITERATIONS):
-        largest = gram @ functional.normalize(largest, dim=0)
-        smallest = torch.cholesky_solve(functional.normalize(smallest, dim=0), lower)
-    return float((largest.norm() * smallest.norm()).sqrt())

@@ -9,7 +9,8 @@ from torch import Tensor
 from gn_study.batches import check_batch
 from gn_study.derivative import relative_residual
 from gn_study.direction import Diagnostics
-from gn_study.half_inverse import HalfInverse
+from gn_study.factors import KeptFactor
+from gn_study.half_inverse import invert_features
 from gn_study.pseudo_inverse import PseudoInverse
 from gn_study.ranks import HalfLayerDiagnostics, check_rank, diagnose
 from gn_study.revmlp import RevMLP
@@ -27,6 +28,7 @@ def gauss_seidel_direction(
     strict: bool = False,
     measure_residual: bool = False,
     generator: torch.Generator | None = None,
+    kept: KeptFactor | None = None,
 ) -> tuple[dict[str, Tensor], Diagnostics]:
     """A finite step that changes outputs by exactly `-step_size * error`, not to first order alone.
 
@@ -47,6 +49,8 @@ def gauss_seidel_direction(
         measure_residual: Measure `right_inverse_residual` of the direction, which here is nought
             only to first order in the step size.
         generator: Of noise; None for torch's own.
+        kept: Keeps the decomposition of the first half-layer's features for the same batch to come
+            again.
 
     Returns:
         For each trained parameter, by name, a tensor of its shape; and how it came about.
@@ -83,7 +87,8 @@ def gauss_seidel_direction(
         for (half_name, half), goal in zip(block.half_layers().items(), goals, strict=True):
             name = f"blocks.{number}.{half_name}"
             features = half.features(other)
-            inverse = HalfInverse.of(half, features, pseudo_inverse, generator)
+            keeping = kept if name == "blocks.0.first" else None
+            (inverse,) = invert_features([(half, features)], pseudo_inverse, generator, keeping)
             diagnostics.append(diagnose(name, inverse.factor, len(inputs), strict))
             now = changed + half.combine(features)
             weight, bias = inverse.solve((now - goal) / step_size)

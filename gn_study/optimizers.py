@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gn_study.derivative import output_derivative
 from gn_study.direction import Diagnostics, LayerWeights, gn_direction
+from gn_study.factors import KeptFactor
 from gn_study.gauss_seidel import gauss_seidel_direction
 from gn_study.losses import CrossEntropy, OutputLoss
 from gn_study.minimum_norm import MinNormDiagnostics, check_kernel_inverse, min_norm_direction
@@ -281,6 +282,7 @@ class ExactGN(GaussNewton):
         self.layer_weights = layer_weights
         self.cross_term = cross_term
         self.scheme = scheme
+        self._kept = KeptFactor()
         super().__init__(model, lr, params, loss, weight_decay, pseudo_inverse, strict, diagnose)
 
     def _direction(self, batch: _Batch) -> tuple[dict[str, Tensor], Diagnostics]:
@@ -295,6 +297,7 @@ class ExactGN(GaussNewton):
                 strict=self.strict,
                 measure_residual=self.diagnose,
                 features=batch.features,
+                kept=self._kept,
             )
         rates = {float(group["lr"]) for group in self.param_groups}
         if len(rates) > 1:
@@ -310,6 +313,7 @@ class ExactGN(GaussNewton):
             layer_weights=self.layer_weights,
             strict=self.strict,
             measure_residual=self.diagnose,
+            kept=self._kept,
         )
 
 

@@ -55,14 +55,16 @@ class _Rebuilt(torch.autograd.Function):
         changed_gradient, other_gradient = output_gradients[0].chunk(2, dim=-1)
         gradients: list[Tensor | None] = []
         layers = list(zip(ctx.half_layers, trained[::2], trained[1::2], strict=True))
-        for half, weight, bias in reversed(layers):
+        for number, (half, weight, bias) in reversed(list(enumerate(layers))):
             changed, other = other, changed
             changed_gradient, other_gradient = other_gradient, changed_gradient
             features = half.features(other)
-            changed = changed - functional.linear(features, weight, bias)
             bias_gradient = None if bias is None else changed_gradient.sum(0)
             gradients += [bias_gradient, changed_gradient.T @ features]
-            pulled = half.pull_back(features, changed_gradient, weight)
-            other_gradient = other_gradient + pulled
+            if number:
+                changed = changed - functional.linear(features, weight, bias)
+            if number or ctx.needs_input_grad[1]:
+                pulled = half.pull_back(features, changed_gradient, weight)
+                other_gradient = other_gradient + pulled
         inputs_gradient = torch.cat([changed_gradient, other_gradient], dim=-1)
         return (None, inputs_gradient, *reversed(gradients))

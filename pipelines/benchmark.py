@@ -15,7 +15,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -40,7 +40,7 @@ from pipelines.progress import ProgressReporter, progress_display
 EXPERIMENT = "benchmark"
 """MLflow experiment."""
 
-CaseName = Literal["full_batch_step", "sampling", "scoring", "growth"]
+CaseName = Literal["full_batch_step", "sampling", "scoring", "growth", "gauss_newton_step"]
 BUSY = 0.1
 """Cores kept busy by other processes from which on figures are called disturbed."""
 
@@ -49,12 +49,14 @@ BUSY = 0.1
 class Arguments:
     """Options of `benchmark`."""
 
-    cases: tuple[CaseName, ...] = ("full_batch_step", "sampling", "scoring", "growth")
+    cases: tuple[CaseName, ...] = get_args(CaseName)
     """full_batch_step: a training step of sage against stock PyG. sampling: neighbour sampling
     against plain torch. scoring: fitting and scoring with every default model. growth: ingest,
-    features, graph, an epoch and scoring at four sizes."""
+    features, graph, an epoch and scoring at four sizes. gauss_newton_step: a step of exact
+    Gauss-Newton in a reversible network against SGD and against the SVD of its features."""
     scale: float = 1.0
-    """Size of the synthetic data; 1.0 is the size of GraphReturns. growth measures a tenth, three
+    """Size of the synthetic data; 1.0 is the size of GraphReturns, and of the paper's network for
+    MNIST. growth measures a tenth, three
     tenths, once and three times this size."""
     threads: int | None = None
     """Threads and cores of a measured process (default: all cores that may be used)."""

@@ -10,6 +10,7 @@ CASES: dict[str, str] = {
     "sampling": "pipelines.benchmarks.sampling.Sampling",
     "scoring": "pipelines.benchmarks.scoring.Scoring",
     "growth": "pipelines.benchmarks.growth.Growth",
+    "gauss_newton_step": "pipelines.benchmarks.gauss_newton_step.GaussNewtonStep",
 }
 """Import path of each class: nothing is imported before it is used."""
 

@@ -7,6 +7,7 @@ from torch.func import jvp
 from gn_study.dense import dense_jacobian, flatten
 from gn_study.derivative import output_derivative
 from gn_study.direction import gn_direction
+from gn_study.factors import KeptFactor, factor_gram
 from gn_study.pseudo_inverse import PseudoInverse
 from gn_study.ranks import RankError
 from gn_study.revmlp import RevMLP
@@ -324,6 +325,31 @@ def test_known_features_spare_the_forward_pass_alone(make_network, draw):
     plain, _ = gn_direction(network, inputs, error)
     spared, _ = gn_direction(network, inputs, error, features=network.features(inputs))
     assert torch.equal(flatten(network, plain), flatten(network, spared))
+
+
+def test_a_batch_that_comes_again_needs_one_decomposition_less(make_network, draw, monkeypatch):
+    network, inputs, error = problem(make_network, draw, num_blocks=3)
+    kept, computed = KeptFactor(), []
+
+    def counted(gram, pseudo_inverse):
+        computed.append(len(gram))
+        return factor_gram(gram, pseudo_inverse)
+
+    for module in ("gn_study.factors", "gn_study.half_inverse"):
+        monkeypatch.setattr(f"{module}.factor_gram", counted)
+    for number_expected in (6, 5, 5):
+        computed.clear()
+        plain, _ = gn_direction(network, inputs, error)
+        assert len(computed) == 6
+        computed.clear()
+        again, _ = gn_direction(network, inputs, error, kept=kept)
+        assert len(computed) == number_expected
+        assert torch.equal(flatten(network, plain), flatten(network, again))
+        for name, parameter in network.named_parameters():
+            parameter.data.sub_(plain[name], alpha=0.1)
+    computed.clear()
+    gn_direction(network, inputs + 1, error, kept=kept)
+    assert len(computed) == 6
 
 
 def test_single_precision_leads_in_the_same_direction(draw):

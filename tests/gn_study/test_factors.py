@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from gn_study.factors import (
     CholeskyFactor,
+    KeptFactor,
     RidgeFactor,
     SpectralFactor,
     factor_gram,
@@ -56,7 +57,7 @@ def test_singular_values_are_filtered_as_said(kind, route):
 @given(
     logs=st.lists(st.floats(-4, 2), min_size=2, max_size=12),
     rtol=st.sampled_from([0.0, 1e-3, 1e-2, 0.1, 0.5]),
-    atol=st.sampled_from([0.0, 1e-3, 1.0]),
+    atol=st.sampled_from([0.0, 0.0012, 0.7]),
     seed=st.integers(0, 10),
 )
 def test_cholesky_is_taken_only_where_eigh_would_keep_everything(logs, rtol, atol, seed):
@@ -107,6 +108,16 @@ def test_nothing_has_no_inverse_but_does_no_harm(kind, route):
     targets = torch.ones(3, 2, dtype=torch.float64)
     assert not factor.coefficients(targets).any()
     assert not factor.fitted(targets).any()
+
+
+def test_a_factor_is_kept_for_the_same_matrix_and_options_alone():
+    kept = KeptFactor()
+    gram = torch.diag(torch.tensor([3.0, 2.0, 1e-9], dtype=torch.float64))
+    factor = kept.factor(gram, PseudoInverse())
+    assert kept.factor(gram.clone(), PseudoInverse()) is factor
+    other = kept.factor(gram, PseudoInverse(rtol=0.9))
+    assert other.kept_rank == 1 != factor.kept_rank
+    assert kept.factor(2 * gram, PseudoInverse(rtol=0.9)) is not other
 
 
 @pytest.mark.parametrize(
