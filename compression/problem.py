@@ -63,16 +63,27 @@ class Problem:
 
     def to_device(self, batch: Batch) -> Batch:
         """The batch on the weights' device."""
-        inputs, targets = batch
-        device = self.space.device
-        moved: Inputs
-        if isinstance(inputs, Tensor):
-            moved = inputs.to(device, non_blocking=True)
-        elif isinstance(inputs, Mapping):
-            moved = {name: value.to(device) for name, value in inputs.items()}
-        else:
-            moved = tuple(value.to(device) for value in inputs)
-        return moved, targets.to(device)
+        return to_device(batch, self.space.device)
+
+
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """All tensors of a batch on a device."""
+    inputs, targets = batch
+    moved: Inputs
+    if isinstance(inputs, Tensor):
+        moved = inputs.to(device, non_blocking=True)
+    elif isinstance(inputs, Mapping):
+        moved = {name: value.to(device) for name, value in inputs.items()}
+    else:
+        moved = tuple(value.to(device) for value in inputs)
+    return moved, targets.to(device)
+
+
+def call(model: nn.Module, inputs: Inputs) -> Tensor:
+    """The model's outputs."""
+    arguments, named = _arguments(inputs)
+    outputs: Tensor = model(*arguments, **named)
+    return outputs
 
 
 @contextmanager
