@@ -13,7 +13,14 @@ from pipelines.processes import is_first, joined, num_processes
 
 Arguments = TypeVar("Arguments")
 
-DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, BAD_INPUT, TRY_AGAIN, INTERRUPTED = 0, 1, 2, 75, 130
+
+
+class NotNowError(Exception):
+    """The input is right, but the work cannot be done now and may be repeated later.
+
+    Someone else is at it, a store does not answer, the disk is full.
+    """
 
 
 def run_command(
@@ -27,7 +34,8 @@ def run_command(
 
     Where torchrun started several processes, the first speaks for all.
 
-    Exit codes: 0 done, 1 failed (with a traceback), 2 wrong usage or bad input, 130 interrupted.
+    Exit codes: 0 done, 1 failed (with a traceback), 2 wrong usage or bad input, 75 not possible now
+    (`EX_TEMPFAIL` of sysexits.h, which schedulers know), 130 interrupted.
 
     Args:
         arguments: Dataclass of the command's options, documented per field.
@@ -56,6 +64,9 @@ def run_command(
     except InputError as error:
         errors.print(f"[red]error:[/] {escape(str(error))}", soft_wrap=True)
         sys.exit(BAD_INPUT)
+    except NotNowError as reason:
+        errors.print(f"[yellow]not now:[/] {escape(str(reason))}", soft_wrap=True)
+        sys.exit(TRY_AGAIN)
     except KeyboardInterrupt:
         errors.print("interrupted")
         sys.exit(INTERRUPTED)

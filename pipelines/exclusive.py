@@ -8,6 +8,10 @@ from pathlib import Path
 from data.validation import Fault, InputError
 
 
+class BusyError(InputError):
+    """Another process holds the lock."""
+
+
 @contextmanager
 def exclusive(lock: Path) -> Iterator[None]:
     """Hold a lock while the block runs; it ends with the process, however that ends.
@@ -16,7 +20,7 @@ def exclusive(lock: Path) -> Iterator[None]:
         lock: File of the lock, in an existing folder; it is left behind, empty.
 
     Raises:
-        InputError: Another process holds it.
+        BusyError: Another process holds it.
     """
     with lock.open("a") as file:
         try:
@@ -24,5 +28,5 @@ def exclusive(lock: Path) -> Iterator[None]:
         except BlockingIOError as error:
             message = "another process is at this work"
             remedy = "Wait until it ends, or name another folder with --home"
-            raise InputError([Fault(str(lock), message, remedy)]) from error
+            raise BusyError([Fault(str(lock), message, remedy)]) from error
         yield

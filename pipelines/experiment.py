@@ -30,6 +30,26 @@ MOST_GROUPS = 32
 
 
 @dataclass(frozen=True)
+class Fitted:
+    """A trained and calibrated model with its probabilities, not yet measured.
+
+    Attributes:
+        predictor: The model, ready to score raw events.
+        validation: Calibrated probability of each labelled validation event, float64
+            `(num_validation,)`, as the model gave it before it learned from validation too.
+        test: Calibrated probability of each test event, float64 `(num_test,)`.
+        fitting: Time and memory of fitting, refitting included.
+        scoring: Time and memory of scoring the test split.
+    """
+
+    predictor: ReturnPredictor
+    validation: np.ndarray
+    test: np.ndarray
+    fitting: Usage
+    scoring: Usage
+
+
+@dataclass(frozen=True)
 class Outcome:
     """A trained model and what it achieved.
 
@@ -124,7 +144,17 @@ class Experiment:
         hyperparameters: Mapping[str, Any],
         reporter: ProgressReporter,
     ) -> Outcome:
-        """Train, calibrate and evaluate one model.
+        """Train, calibrate and evaluate one model; arguments as in `fit`."""
+        return self.outcome(self.fit(name, epochs, hyperparameters, reporter))
+
+    def fit(
+        self,
+        name: str,
+        epochs: int | None,
+        hyperparameters: Mapping[str, Any],
+        reporter: ProgressReporter,
+    ) -> Fitted:
+        """Train and calibrate one model, and let it score the test split.
 
         Args:
             name: Name of the model.
@@ -147,13 +177,18 @@ class Experiment:
         predictor = ReturnPredictor(
             self.source, self._options, self.preparation, self._memory, model, calibration
         )
+        return Fitted(predictor, calibration.apply(validation), probability, fitting, scoring)
+
+    def outcome(self, fitted: Fitted) -> Outcome:
+        """Evaluate a model that was fitted on this dataset."""
+        calibration, probability = fitted.predictor.calibration, fitted.test
         labelled = self.test_labels >= 0
         return Outcome(
-            predictor=predictor,
-            hyperparameters=model.hyperparameters,
-            validation=self._report(self._validation, calibration.apply(validation), calibration),
+            predictor=fitted.predictor,
+            hyperparameters=fitted.predictor.model.hyperparameters,
+            validation=self._report(self._validation, fitted.validation, calibration),
             test=self._report(
-                self._test[labelled], probability[labelled], calibration, self._groups
+                self._test[labelled], probability[labelled], calibration, self.test_groups
             ),
             resolved=None
             if self._is_resolved.all()
@@ -163,8 +198,8 @@ class Experiment:
                 calibration,
             ),
             probability=probability,
-            fitting=fitting,
-            scoring=scoring,
+            fitting=fitted.fitting,
+            scoring=fitted.scoring,
         )
 
     @property
@@ -178,6 +213,11 @@ class Experiment:
         return self._events.returned[self._test]
 
     @cached_property
+    def test_customers(self) -> np.ndarray:
+        """Customer index of each test event, int64."""
+        return self._events.customer[self._test]
+
+    @cached_property
     def test_row_ids(self) -> Any:
         """The source's own key of each test event, as an Arrow column."""
         return self._dataset.events["row_id"].take(self._test)
@@ -189,7 +229,7 @@ class Experiment:
         return np.asarray(both.to_numpy(), dtype=bool)
 
     @cached_property
-    def _groups(self) -> dict[str, np.ndarray]:
+    def test_groups(self) -> dict[str, np.ndarray]:
         """Market, product type and the like of the labelled test events, known or new customer."""
         events = self._test[self.test_labels >= 0]
         columns = event_columns(self._dataset, Protocol.STRICT, events)

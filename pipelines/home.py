@@ -75,6 +75,16 @@ class Home:
         return self.root / "ablations"
 
     @property
+    def partitions(self) -> Path:
+        """Rows of files of order lines that were read before."""
+        return self.root / "partitions"
+
+    @property
+    def retraining(self) -> Path:
+        """State of retraining: its lock, the cycle under way, and what the last one came to."""
+        return self.root / "retraining"
+
+    @property
     def benchmarks(self) -> Path:
         """Measurements of benchmarks, and the parts of long ones that are kept."""
         return self.root / "benchmarks"

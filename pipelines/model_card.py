@@ -69,11 +69,12 @@ def model_card(outcome: Outcome, experiment: Experiment, manifest: Manifest) -> 
     """
     predictor = outcome.predictor
     calibration = predictor.calibration
+    chosen_by = "largest F1 on validation" if experiment.costs is None else "where it pays"
     sections = [
         f"# {predictor.model.name}: probability that an order line is returned",
         f"Source {experiment.subject}, protocol {experiment.protocol.value}. "
         f"{ADMITTED[experiment.protocol]} Decides for a return from a probability of "
-        f"{calibration.threshold:.4f} (largest F1 on validation), after a temperature of "
+        f"{calibration.threshold:.4f} ({chosen_by}), after a temperature of "
         f"{calibration.temperature:.3f}. Code {code_version()}.",
         "## Data",
         f"Dataset `{manifest.digest}`.",

@@ -1,5 +1,6 @@
 """Everything this project says to MLflow, and hears from it."""
 
+import errno
 import os
 import socket
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from matplotlib.figure import Figure
 from data.dataset import Manifest
 from data.files import is_alive
 from data.validation import Fault, InputError
+from pipelines.command import NotNowError
 from pipelines.home import Home
 from returns.predictor import ReturnPredictor
 
@@ -52,6 +54,23 @@ def connect(home: Home, experiment: str = EXPERIMENT) -> str:
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
     with _variables_kept():
         return _point(home, experiment)
+
+
+@contextmanager
+def available() -> Iterator[None]:
+    """Say that the work can be repeated later where the store does not answer or has no room.
+
+    Raises:
+        NotNowError: The database is locked or gone, the server is not to be reached, or a disk is
+            full.
+    """
+    try:
+        yield
+    except Exception as error:
+        reason = _passing_reason(error)
+        if reason is None:
+            raise
+        raise NotNowError(f"{reason}; nothing is lost, run it again") from error
 
 
 @contextmanager
@@ -186,11 +205,52 @@ def log_parameters(parameters: Mapping[str, Any]) -> None:
 
 def describe_run(table: pd.DataFrame) -> None:
     """Show a table with one row per model on the current run's page."""
-    import mlflow
-
     rows = [["model", *table.columns], ["---", *["---:"] * len(table.columns)]]
     rows += [[str(name), *map(_cell, row)] for name, row in table.iterrows()]
-    mlflow.set_tag("mlflow.note.content", "\n".join(f"| {' | '.join(row)} |" for row in rows))
+    set_note("\n".join(f"| {' | '.join(row)} |" for row in rows))
+
+
+def find_artifact(run_id: str, path: str) -> Path | None:
+    """A file that a run logged; None if there is no such run or file."""
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return Path(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=path))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+    except OSError as error:
+        if error.errno not in (None, errno.ENOENT):
+            raise
+    return None
+
+
+def finished_run(tags: Mapping[str, str]) -> tuple[str, dict[str, str]] | None:
+    """Id and tags of the newest finished run of the current experiment that has some tags."""
+    import mlflow
+
+    wanted = [f"tags.`{name}` = '{value}'" for name, value in tags.items()]
+    found = mlflow.search_runs(
+        filter_string=" and ".join([*wanted, "attributes.status = 'FINISHED'"]),
+        max_results=1,
+        output_format="list",
+    )
+    return (found[0].info.run_id, dict(found[0].data.tags)) if found else None
+
+
+def set_tags(tags: Mapping[str, str]) -> None:
+    """Set further tags of the current run."""
+    import mlflow
+
+    mlflow.set_tags(dict(tags))
+
+
+def set_note(markdown: str) -> None:
+    """Show a text on the current run's page."""
+    import mlflow
+
+    mlflow.set_tag("mlflow.note.content", markdown)
 
 
 def log_text(text: str, path: str) -> None:
@@ -253,6 +313,24 @@ def _variables_kept() -> Iterator[None]:
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
+
+
+def _passing_reason(error: BaseException) -> str | None:
+    """Why an error may be gone the next time, None if it will not be."""
+    from mlflow.exceptions import MlflowException
+    from requests.exceptions import ConnectionError as Unreachable
+    from requests.exceptions import Timeout
+    from sqlalchemy.exc import OperationalError
+
+    first_line = (str(error).splitlines() or [""])[0]
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"the disk is full ({error.filename or first_line})"
+    if isinstance(error, (OperationalError, Unreachable, Timeout)):
+        return f"the tracking store does not answer ({first_line})"
+    if isinstance(error, MlflowException) and error.error_code == "TEMPORARILY_UNAVAILABLE":
+        return f"the tracking store does not answer ({first_line})"
+    cause = error.__cause__ or error.__context__
+    return None if cause is None else _passing_reason(cause)
 
 
 def _cell(value: object) -> str:

@@ -151,7 +151,7 @@ def better_than_base_rate(
     """
     constant = np.full(len(labels), base_rate)
     against = decide(
-        labels, customers, challenger, (constant, 0.5), {}, seed=seed, replicates=replicates
+        labels, customers, challenger, (constant, base_rate), {}, seed=seed, replicates=replicates
     )
     loss = against.table.query("metric == 'cross_entropy'").iloc[0]
     promote = bool(loss["high"] < 0)
