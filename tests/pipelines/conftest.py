@@ -62,6 +62,12 @@ def write_orders(path: Path, number: int = 3000, seed: int = 0) -> pd.DataFrame:
     return frame
 
 
+@pytest.fixture(scope="session")
+def orders_writer() -> Callable[..., pd.DataFrame]:
+    """`write_orders`, for tests in other folders."""
+    return write_orders
+
+
 @dataclass(frozen=True)
 class Ended:
     """How a command ended."""

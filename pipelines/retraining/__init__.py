@@ -1,0 +1,1 @@
+"""Retraining that nobody watches: from new order lines to a champion, and its schedule."""
