@@ -9,6 +9,7 @@ from scipy.special import ndtr, ndtri
 
 from returns.event_set import FeatureMatrix
 from returns.layout import FeatureLayout, feature_chunks
+from returns.threads import in_threads
 
 MOST_POINTS = 200
 """Most quantiles kept of a numeric column."""
@@ -157,10 +158,14 @@ class DenseEncoder:
         """
         self.layout.require(features)
         dense = np.zeros((len(features), self.width), dtype=np.float32)
-        start = 0
-        for chunk in feature_chunks(features, ROWS_AT_ONCE):
+
+        def encode(numbered: tuple[int, FeatureMatrix]) -> None:
+            number, chunk = numbered
+            start = number * ROWS_AT_ONCE
             self._encode(chunk, dense[start : start + len(chunk)])
-            start += len(chunk)
+
+        for _ in in_threads(encode, enumerate(feature_chunks(features, ROWS_AT_ONCE))):
+            pass
         return dense
 
     def _encode(self, features: FeatureMatrix, dense: np.ndarray) -> None:

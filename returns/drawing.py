@@ -7,7 +7,11 @@ import numpy as np
 import pyarrow as pa
 from pandas.util import hash_array
 
+from returns.history_keys import num_codes
 from returns.neighbourhood import NeighbourLists, offsets_of, ranges
+
+TARGETS_AT_ONCE = 1 << 14
+"""Targets that are drawn for at a time: few enough for all that is drawn to stay in the cache."""
 
 
 @dataclass(frozen=True)
@@ -15,17 +19,23 @@ class Circles:
     """The events of each key in a random circular order.
 
     Attributes:
-        events: Sorted by key, then lot, int64 `(num_sorted,)`.
+        events: Sorted by key, then lot, int32 `(num_sorted,)`.
         ascending: Key and lot of each in one number, int64 `(num_sorted,)`.
+        pair: Customer-variant pair of each, int64 `(num_sorted,)`.
+        first: Where each key begins, and where the last one ends, int64 `(num_keys + 1,)`.
         size: A number above all lots.
     """
 
     events: np.ndarray
     ascending: np.ndarray
+    pair: np.ndarray
+    first: np.ndarray
     size: int
 
     @classmethod
-    def of(cls, key: np.ndarray, lot: np.ndarray, size: int, among: np.ndarray) -> Self:
+    def of(
+        cls, key: np.ndarray, lot: np.ndarray, size: int, among: np.ndarray, pair: np.ndarray
+    ) -> Self:
         """Sort the events.
 
         Args:
@@ -33,47 +43,53 @@ class Circles:
             lot: What orders them, distinct for distinct events, int64 `(num_events,)`.
             size: A number above all lots.
             among: Events that may be drawn, bool `(num_events,)`.
+            pair: Customer-variant pair of each event, int64 `(num_events,)`.
         """
         events = np.flatnonzero(among & (key >= 0))
+        first = offsets_of(np.bincount(key[events], minlength=num_codes(key)))
         code = key[events] * size + lot[events]
         order = np.argsort(code)
-        return cls(events[order], code[order], size)
+        events = events[order]
+        return cls(events.astype(np.int32), code[order], pair[events], first, size)
 
     def draw(
-        self,
-        key: np.ndarray,
-        place: np.ndarray,
-        pair: np.ndarray,
-        pair_of_event: np.ndarray,
-        fan_out: int,
+        self, key: np.ndarray, place: np.ndarray, pair: np.ndarray, fan_out: int
     ) -> NeighbourLists:
         """Each target takes the events of its key that follow its place in their circle.
 
         Args:
-            key: Of each target, int64 `(num_targets,)`, -1 unknown.
+            key: Of each target, int64 `(num_targets,)`, -1 unknown; else one of the events'.
             place: Of each target, below `size`, int64 `(num_targets,)`.
             pair: Customer-variant pair of each target, int64 `(num_targets,)`; its own pair's
                 events it does not take.
-            pair_of_event: Pair of each event, int64 `(num_events,)`.
             fan_out: Most events of a target.
         """
-        start = np.searchsorted(self.ascending, key * self.size)
-        end = np.searchsorted(self.ascending, (key + 1) * self.size)
-        number = np.where(key >= 0, end - start, 0)
-        first = np.searchsorted(self.ascending, key * self.size + place) - start
+        cuts = range(TARGETS_AT_ONCE, len(key), TARGETS_AT_ONCE)
+        keys, places, pairs = (np.split(each, cuts) for each in (key, place, pair))
+        parts = zip(keys, places, pairs, strict=True)
+        drawn = [self._draw(*part, fan_out) for part in parts]
+        lengths, events = (np.concatenate(each) for each in zip(*drawn, strict=True))
+        return NeighbourLists(offsets_of(lengths), events)
+
+    def _draw(
+        self, key: np.ndarray, place: np.ndarray, pair: np.ndarray, fan_out: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Number of events of each target, and the events."""
+        # An unknown key, -1, takes the last bound.
+        start = self.first[key]
+        number = np.where(key >= 0, self.first[key + 1] - start, 0)
+        follower = np.searchsorted(self.ascending, key * self.size + place) - start
         lengths = np.minimum(number, fan_out + 1)  # one more: a target may meet itself
+        position = ranges(follower, lengths)
+        circle = np.repeat(number, lengths)
+        position -= np.where(position >= circle, circle, 0)
+        position += np.repeat(start, lengths)
+        admitted = self.pair.take(position) != np.repeat(pair, lengths)
         owner = np.repeat(np.arange(len(key)), lengths)
-        step = ranges(np.zeros_like(lengths), lengths)
-        position = start[owner] + (first[owner] + step) % np.maximum(number, 1)[owner]
-        neighbour = self.events[position]
-        admitted = pair_of_event[neighbour] != pair[owner]
-        rank = np.cumsum(admitted) - 1
-        before = offsets_of(
-            np.bincount(owner, weights=admitted, minlength=len(key)).astype(np.int64)
-        )
-        admitted &= rank - before[owner] < fan_out
-        lengths = np.bincount(owner[admitted], minlength=len(key))
-        return NeighbourLists(offsets_of(lengths), neighbour[admitted].astype(np.int32))
+        before = offsets_of(np.bincount(owner[admitted], minlength=len(key)))[:-1]
+        admitted &= np.cumsum(admitted) - np.repeat(before, lengths) <= fan_out
+        taken = np.bincount(owner[admitted], minlength=len(key))
+        return taken, self.events.take(position[admitted])
 
 
 def random_lots(among: np.ndarray) -> tuple[np.ndarray, int]:

@@ -147,9 +147,8 @@ class _Draw:
     def lists_of(self, name: str, key: np.ndarray, fan_out: int) -> NeighbourLists:
         if name == "customer":
             key = np.where(self.taken_for_new, -1, key)
-        circles = Circles.of(key, self.lots, self.size, self.heard)
-        pair = self.pair[self.targets]
-        return circles.draw(key[self.targets], self.place, pair, self.pair, fan_out)
+        circles = Circles.of(key, self.lots, self.size, self.heard, self.pair)
+        return circles.draw(key[self.targets], self.place, self.pair[self.targets], fan_out)
 
 
 def told_quantities(dataset: Dataset, keys: HistoryKeys) -> dict[str, np.ndarray]:

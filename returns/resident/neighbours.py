@@ -27,7 +27,6 @@ class RememberedEvents:
     Attributes:
         dated: By relation, where the events have dates.
         undated: By relation, where they have none and labels travel.
-        pair: Customer-variant pair of each event, int64 `(num_events,)`.
         num_variants: A number above all variants.
         label: 1 returned, -1 kept, 0 if labels do not travel; int8 `(num_events,)`.
         day: int64 `(num_events,)`; None if undated.
@@ -37,7 +36,6 @@ class RememberedEvents:
 
     dated: Mapping[str, Sorted]
     undated: Mapping[str, Circles]
-    pair: np.ndarray
     num_variants: int
     label: np.ndarray
     day: np.ndarray | None
@@ -58,6 +56,7 @@ class RememberedEvents:
         """
         arrays = EventArrays.of(past)
         travels = labels_travel(past, protocol)
+        num_variants = num_codes(arrays.variant)
         dated, undated = {}, {}
         if arrays.day is not None:
             for name in keys.relations:
@@ -66,14 +65,13 @@ class RememberedEvents:
         elif travels:
             everything = np.ones(len(arrays.returned), dtype=bool)
             lots, size = random_lots(everything)
+            pair = pairs_of(arrays.customer, arrays.variant, num_variants)
             for name in keys.relations:
-                undated[name] = Circles.of(single[name], lots, size, everything)
-        num_variants = num_codes(arrays.variant)
+                undated[name] = Circles.of(single[name], lots, size, everything, pair)
         label = 2 * arrays.returned - 1 if travels else np.zeros_like(arrays.returned)
         return cls(
             dated=dated,
             undated=undated,
-            pair=pairs_of(arrays.customer, arrays.variant, num_variants),
             num_variants=num_variants,
             label=label.astype(np.int8),
             day=arrays.day,
@@ -150,7 +148,7 @@ class RememberedEvents:
         for name, circles in self.undated.items():
             events = request.events
             place = places_of_keys(events["customer_key"], events["variant_key"], circles.size)
-            lists[name] = circles.draw(known[name], place, pair, self.pair, fan_out)
+            lists[name] = circles.draw(known[name], place, pair, fan_out)
         return lists
 
 
