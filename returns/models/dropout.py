@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 
 STEPS = 1 << 16
 """Probabilities are rounded to one in so many."""
@@ -11,9 +12,9 @@ STEPS = 1 << 16
 class Dropout(nn.Module):
     """Zeroes each entry with a probability in training, and scales up the others.
 
-    torch draws entry by entry from its one serial generator, which can take longer than the layers
-    around it. Here four entries share a 64-bit number of SFC64, seeded from torch's default
-    generator.
+    There torch draws entry by entry from its one serial generator, which can take longer than the
+    layers around it. Here four entries share a 64-bit number of SFC64, seeded from torch's default
+    generator. On a GPU the dropout is torch's own.
 
     Attributes:
         probability: Of a zero, rounded to `1 / STEPS`.
@@ -35,6 +36,8 @@ class Dropout(nn.Module):
         """Drop entries in training; in evaluation return the states as they are."""
         if not self.training or not self._dropped:
             return states
+        if states.device.type != "cpu":
+            return F.dropout(states, self.probability)
         seed = int(torch.randint(2**63 - 1, ()).item())
         generator = np.random.Generator(np.random.SFC64(seed))
         number = states.numel()

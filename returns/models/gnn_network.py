@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from returns.aggregation import Runs
+from returns.models.dropout import Dropout
 from returns.models.gnn_batch import Batch, Neighbours
 
 MOST_LOG_ODDS = 5.0
@@ -190,10 +191,10 @@ class EventNetwork(nn.Module):
         self.architecture = architecture
         hidden, dropout = architecture.hidden, architecture.dropout
         self.row = nn.Sequential(
-            nn.Dropout(architecture.input_dropout),
+            Dropout(architecture.input_dropout),
             nn.Linear(architecture.row_width, 2 * hidden),
             nn.GELU(),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Linear(2 * hidden, hidden),
         )
         self.attention = nn.ModuleDict(
@@ -208,7 +209,7 @@ class EventNetwork(nn.Module):
             nn.LayerNorm(parts * hidden),
             nn.Linear(parts * hidden, 2 * hidden),
             nn.GELU(),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Linear(2 * hidden, 1),
         )
         self.linear = nn.Linear(architecture.row_width, 1)

@@ -48,6 +48,12 @@ def test_evaluation_and_probability_zero_change_nothing():
     assert Dropout(0.0)(states) is states
 
 
+def test_elsewhere_than_on_the_cpu_torch_drops():
+    dropped = Dropout(0.5)(torch.ones(3, 4, device="meta"))
+    assert dropped.device.type == "meta"
+    assert dropped.shape == (3, 4)
+
+
 @pytest.mark.parametrize("probability", [-0.1, 1.0, float("nan")])
 def test_a_probability_out_of_range_is_refused(probability):
     with pytest.raises(ValueError, match="dropout probability"):
