@@ -313,6 +313,7 @@ def test_parameters_outside_the_chain_are_refused(make_network, optimizer_class)
     optimizer = optimizer_class(network)
     with pytest.raises(ValueError, match="outside the reversible chain"):
         optimizer.add_param_group({"params": wrapped[1].parameters()})
+    assert len(optimizer.param_groups) == 1
 
 
 class Scaled(RevMLP):
