@@ -253,10 +253,7 @@ class Cycle:
             today=self._today.isoformat(),
             last_day=max(partition.last_day for partition in partitions).isoformat(),
             finished_at=datetime.now(UTC).isoformat(),
-            result={
-                "decision": result.decision,
-                "version": result.version,
-                "reasons": list(result.reasons),
-            },
+            version=result.version,
+            findings=None if result.findings is None else result.findings.to_json(),
         ).write(self._home)
         journal.close()

@@ -19,6 +19,9 @@ from returns.promotion import Decision, better_than_base_rate, decide
 
 EPOCH = date(1970, 1, 1)
 
+PROMOTED, KEPT = "promoted", "kept"
+"""What becomes of a challenger: it replaces the champion, or the champion is kept."""
+
 
 @dataclass(frozen=True)
 class Findings:
@@ -43,7 +46,7 @@ class Findings:
     @property
     def decision(self) -> str:
         """`promoted` or `kept`."""
-        return "promoted" if self.promote else "kept"
+        return PROMOTED if self.promote else KEPT
 
     @property
     def moved(self) -> dict[str, str]:

@@ -25,7 +25,8 @@ class LastCycle:
         today: The day it took for today, ISO 8601.
         last_day: Day of its latest order, ISO 8601.
         finished_at: When it was over, ISO 8601 with time zone.
-        result: What it came to: `decision`, `version`, `reasons`.
+        version: Number of the version that it registered.
+        findings: What it found, as `Findings.to_json` wrote it; None where that was lost.
     """
 
     key: str
@@ -33,7 +34,8 @@ class LastCycle:
     today: str
     last_day: str
     finished_at: str
-    result: dict[str, Any]
+    version: str | None
+    findings: dict[str, Any] | None
 
     @classmethod
     def read(cls, home: Home) -> "LastCycle | None":
