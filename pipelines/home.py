@@ -85,6 +85,11 @@ class Home:
         return self.root / "retraining"
 
     @property
+    def gauss_newton(self) -> Path:
+        """Finished runs of the study of Gauss-Newton, and its reports."""
+        return self.root / "gauss_newton"
+
+    @property
     def benchmarks(self) -> Path:
         """Measurements of benchmarks, and the parts of long ones that are kept."""
         return self.root / "benchmarks"
