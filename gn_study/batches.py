@@ -2,10 +2,10 @@
 
 from torch import Tensor
 
-from gn_study.revmlp import RevMLP
+from gn_study.reversible_network import ReversibleNetwork
 
 
-def check_batch(model: RevMLP, inputs: Tensor, error: Tensor) -> None:
+def check_batch(model: ReversibleNetwork, inputs: Tensor, error: Tensor) -> None:
     """See that a batch fits the network.
 
     Args:

@@ -17,22 +17,25 @@ class HalfLayer(nn.Module):
     """What one half of the state adds to the other: `W act(V x) + b`.
 
     `W` and `b` are trained, `V` is random and never changes (the paper's inverted bottleneck), so
-    the output is linear in what is trained.
+    the output is linear in what is trained. Subclasses may apply the same `W` and `b` at several
+    positions of a sample; features have a row for each position of each sample.
 
     Attributes:
-        weight: `W`, `(half_width, hidden)`.
-        bias: `b`, `(half_width,)`, or None.
+        weight: `W`, `(num_channels, hidden)`; here as many channels as the half is wide.
+        bias: `b`, `(num_channels,)`, or None.
         projection: `V`, `(hidden, half_width)`, a buffer; None for the identity.
+        num_positions: Number of rows of features that a sample has.
     """
 
     weight: nn.Parameter
     bias: nn.Parameter | None
     projection: Tensor | None
+    num_positions: int = 1
 
     def __init__(
         self,
-        half_width: int,
-        hidden: int | None,
+        num_channels: int,
+        projection: Tensor | None,
         activation: ActivationName,
         bias: bool,
         init_std: InitialScale,
@@ -41,38 +44,34 @@ class HalfLayer(nn.Module):
         """Draw the weights; biases begin at nought.
 
         Args:
-            half_width: Size of both halves of the state.
-            hidden: Size of `act(V x)`; None leaves `V` out.
+            num_channels: Rows of `W`.
+            projection: `V`; None leaves it out.
             activation: `act`.
             bias: Whether there is `b`.
-            init_std: Of `W`; entries of `V` have variance `1 / hidden`.
-            generator: What draws them.
+            init_std: Of `W`.
+            generator: What draws it.
         """
         super().__init__()
         self.activation: ActivationName = activation
-        if hidden is None:
-            self.register_buffer("projection", None)
-        else:
-            drawn = torch.randn(hidden, half_width, generator=generator)
-            self.register_buffer("projection", drawn / sqrt(hidden))
-        columns = half_width if hidden is None else hidden
+        self.register_buffer("projection", projection)
+        columns = num_channels if projection is None else len(projection)
         # Xavier's standard deviation with the gain sqrt(2) of ReLU.
-        std = sqrt(4 / (half_width + columns)) if init_std == "xavier" else init_std
-        drawn = torch.randn(half_width, columns, generator=generator)
+        std = sqrt(4 / (num_channels + columns)) if init_std == "xavier" else init_std
+        drawn = torch.randn(num_channels, columns, generator=generator)
         self.weight = nn.Parameter(std * drawn)
-        self.bias = nn.Parameter(torch.zeros(half_width)) if bias else None
+        self.bias = nn.Parameter(torch.zeros(num_channels)) if bias else None
 
     @property
     def largest_rank(self) -> int:
         """Rank that no batch's features, with the bias's column of ones, can exceed."""
-        half_width, columns = self.weight.shape
-        rank = min(half_width, columns) if self.activation == "identity" else columns
+        rank = self.weight.shape[1]
+        if self.activation == "identity" and self.projection is not None:
+            rank = min(rank, self.projection[0].numel())
         return rank + (self.bias is not None)
 
     def features(self, inputs: Tensor) -> Tensor:
-        """`act(V x)`, `(num_samples, hidden)`, of `x`, `(num_samples, half_width)`."""
-        projected = inputs if self.projection is None else inputs @ self.projection.T
-        return ACTIVATIONS[self.activation].value(projected)
+        """`act(V x)`, `(num_rows, hidden)`, of `x`, `(num_samples, half_width)`."""
+        return ACTIVATIONS[self.activation].value(self.project(inputs))
 
     def forward(self, inputs: Tensor) -> Tensor:
         """What is added to the other half, `(num_samples, half_width)`."""
@@ -80,35 +79,61 @@ class HalfLayer(nn.Module):
 
     def combine(self, features: Tensor) -> Tensor:
         """The output, `(num_samples, half_width)`, from the features."""
-        return functional.linear(features, self.weight, self.bias)
+        return self.combine_with(features, self.weight, self.bias)
+
+    def combine_with(self, features: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """What the output would be with other weights, `(num_samples, half_width)`.
+
+        Args:
+            features: `(num_rows, hidden)`.
+            weight: In place of `W`.
+            bias: In place of `b`.
+        """
+        return self.from_rows(functional.linear(features, weight, bias))
 
     def push_forward(self, features: Tensor, tangent: Tensor, weight: Tensor) -> Tensor:
         """Directional derivative of the output along a tangent of the input.
 
         Args:
-            features: Of the input, `(num_samples, hidden)`.
+            features: Of the input, `(num_rows, hidden)`.
             tangent: `(num_samples, half_width)`.
             weight: `W`.
 
         Returns:
             `(num_samples, half_width)`.
         """
-        projected = tangent if self.projection is None else tangent @ self.projection.T
-        return ACTIVATIONS[self.activation].times_slope(features, projected) @ weight.T
+        times_slope = ACTIVATIONS[self.activation].times_slope
+        return self.from_rows(times_slope(features, self.project(tangent)) @ weight.T)
 
     def pull_back(self, features: Tensor, gradient: Tensor, weight: Tensor) -> Tensor:
         """Gradient with respect to the input from the gradient with respect to the output.
 
         Args:
-            features: Of the input, `(num_samples, hidden)`.
+            features: Of the input, `(num_rows, hidden)`.
             gradient: `(num_samples, half_width)`.
             weight: `W`.
 
         Returns:
             `(num_samples, half_width)`.
         """
-        pulled = ACTIVATIONS[self.activation].times_slope(features, gradient @ weight)
-        return pulled if self.projection is None else pulled @ self.projection
+        times_slope = ACTIVATIONS[self.activation].times_slope
+        return self.project_back(times_slope(features, self.to_rows(gradient) @ weight))
+
+    def project(self, inputs: Tensor) -> Tensor:
+        """`V x`, `(num_rows, hidden)`, of `x`, `(num_samples, half_width)`."""
+        return inputs if self.projection is None else inputs @ self.projection.T
+
+    def project_back(self, rows: Tensor) -> Tensor:
+        """`V^T r`, `(num_samples, half_width)`, of `r`, `(num_rows, hidden)`."""
+        return rows if self.projection is None else rows @ self.projection
+
+    def to_rows(self, half: Tensor) -> Tensor:
+        """Half a state, `(num_samples, half_width)`, as `(num_rows, num_channels)`."""
+        return half
+
+    def from_rows(self, rows: Tensor) -> Tensor:
+        """The half that `to_rows` made rows, `(num_rows, num_channels)`, of."""
+        return rows
 
 
 class CouplingBlock(nn.Module):

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, jacrev
 
-from gn_study.revmlp import RevMLP
+from gn_study.reversible_network import ReversibleNetwork
 
 
-def dense_jacobian(model: RevMLP, inputs: Tensor) -> Tensor:
+def dense_jacobian(model: ReversibleNetwork, inputs: Tensor) -> Tensor:
     """Jacobian of the outputs with respect to the trained parameters.
 
     Args:
@@ -31,7 +31,7 @@ def dense_jacobian(model: RevMLP, inputs: Tensor) -> Tensor:
     return torch.cat([jacobians[name].reshape(rows, -1) for name in trained], dim=1)
 
 
-def dense_direction(model: RevMLP, inputs: Tensor, error: Tensor) -> dict[str, Tensor]:
+def dense_direction(model: ReversibleNetwork, inputs: Tensor, error: Tensor) -> dict[str, Tensor]:
     """The Moore-Penrose Gauss-Newton direction `J^+ error` from the dense Jacobian.
 
     Args:
@@ -45,12 +45,12 @@ def dense_direction(model: RevMLP, inputs: Tensor, error: Tensor) -> dict[str, T
     return unflatten(model, torch.linalg.pinv(dense_jacobian(model, inputs)) @ error.flatten())
 
 
-def flatten(model: RevMLP, direction: Mapping[str, Tensor]) -> Tensor:
+def flatten(model: ReversibleNetwork, direction: Mapping[str, Tensor]) -> Tensor:
     """A direction as one vector, `(num_parameters,)`, in the order of the Jacobian's columns."""
     return torch.cat([direction[name].flatten() for name in model.trained_parameters()])
 
 
-def unflatten(model: RevMLP, vector: Tensor) -> dict[str, Tensor]:
+def unflatten(model: ReversibleNetwork, vector: Tensor) -> dict[str, Tensor]:
     """The direction that `flatten` made a vector, `(num_parameters,)`, of."""
     direction, start = {}, 0
     for name, parameter in model.trained_parameters().items():

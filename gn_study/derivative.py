@@ -4,13 +4,14 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from gn_study.revmlp import RevMLP
+from gn_study.reversible_network import ReversibleNetwork
 
 
 @torch.no_grad()
-def output_derivative(model: RevMLP, inputs: Tensor, direction: Mapping[str, Tensor]) -> Tensor:
+def output_derivative(
+    model: ReversibleNetwork, inputs: Tensor, direction: Mapping[str, Tensor]
+) -> Tensor:
     """`J d`: how outputs change, to first order, along a direction of the trained parameters.
 
     Args:
@@ -26,7 +27,7 @@ def output_derivative(model: RevMLP, inputs: Tensor, direction: Mapping[str, Ten
     for name, half in model.half_layers().items():
         features = half.features(other)
         changed = changed + half.combine(features)
-        own = functional.linear(
+        own = half.combine_with(
             features, direction[f"{name}.weight"], direction.get(f"{name}.bias")
         )
         passed_on = half.push_forward(features, other_tangent, half.weight)
@@ -37,7 +38,7 @@ def output_derivative(model: RevMLP, inputs: Tensor, direction: Mapping[str, Ten
 
 
 def relative_residual(
-    model: RevMLP, inputs: Tensor, direction: Mapping[str, Tensor], error: Tensor
+    model: ReversibleNetwork, inputs: Tensor, direction: Mapping[str, Tensor], error: Tensor
 ) -> float:
     """`||J d - error|| / ||error||`: nought for a right inverse; nought where there is no error.
 

@@ -14,7 +14,7 @@ from gn_study.factors import KeptFactor
 from gn_study.half_inverse import HalfInverse, invert_features
 from gn_study.pseudo_inverse import PseudoInverse
 from gn_study.ranks import HalfLayerDiagnostics, check_rank, diagnose
-from gn_study.revmlp import RevMLP
+from gn_study.reversible_network import ReversibleNetwork
 
 LayerWeights = Literal["mean", "sum", "minimum_norm"] | Sequence[float]
 """How much each block contributes: equal shares (the paper's `1 / L`), one each (the released
@@ -41,7 +41,7 @@ class Diagnostics:
 
 @torch.no_grad()
 def gn_direction(
-    model: RevMLP,
+    model: ReversibleNetwork,
     inputs: Tensor,
     error: Tensor,
     *,
@@ -111,7 +111,7 @@ def gn_direction(
         change = {}
         for half_name, inverse, target in zip(("first", "second"), inverses, targets, strict=True):
             name = f"blocks.{number}.{half_name}"
-            diagnostics[name] = diagnose(name, inverse.factor, len(inputs), strict)
+            diagnostics[name] = diagnose(name, inverse.factor, len(inverse.features), strict)
             weight, bias = inverse.solve(target)
             change[f"{name}.weight"] = weight
             if bias is not None:

@@ -14,7 +14,7 @@ from gn_study.direction import Diagnostics
 from gn_study.losses import CrossEntropy, OutputLoss
 from gn_study.minimum_norm import MinNormDiagnostics
 from gn_study.pseudo_inverse import PseudoInverse
-from gn_study.revmlp import Evaluation, RevMLP
+from gn_study.reversible_network import Evaluation, ReversibleNetwork
 
 Closure = Callable[[], Tensor | float]
 """Evaluates the network, calls `backward` on the loss if it likes, and returns the loss."""
@@ -71,7 +71,7 @@ class GaussNewton(torch.optim.Optimizer):
 
     def __init__(
         self,
-        model: RevMLP,
+        model: ReversibleNetwork,
         lr: float,
         params: Parameters | None,
         loss: OutputLoss | None,
@@ -97,7 +97,7 @@ class GaussNewton(torch.optim.Optimizer):
             TypeError: The model is not a reversible network.
             ValueError: A figure is out of range, or the parameters are not just the chain's.
         """
-        if not isinstance(model, RevMLP):
+        if not isinstance(model, ReversibleNetwork):
             raise TypeError(f"the model is a {type(model).__name__}, not a reversible network")
         if not (isfinite(lr) and lr >= 0 and isfinite(weight_decay) and weight_decay >= 0):
             raise ValueError(f"lr {lr} and weight_decay {weight_decay} must be finite, 0 or more")

@@ -13,12 +13,12 @@ from gn_study.factors import KeptFactor
 from gn_study.half_inverse import invert_features
 from gn_study.pseudo_inverse import PseudoInverse
 from gn_study.ranks import HalfLayerDiagnostics, check_rank, diagnose
-from gn_study.revmlp import RevMLP
+from gn_study.reversible_network import ReversibleNetwork
 
 
 @torch.no_grad()
 def gauss_seidel_direction(
-    model: RevMLP,
+    model: ReversibleNetwork,
     inputs: Tensor,
     error: Tensor,
     step_size: float,
@@ -89,7 +89,7 @@ def gauss_seidel_direction(
             features = half.features(other)
             keeping = kept if name == "blocks.0.first" else None
             (inverse,) = invert_features([(half, features)], pseudo_inverse, generator, keeping)
-            diagnostics.append(diagnose(name, inverse.factor, len(inputs), strict))
+            diagnostics.append(diagnose(name, inverse.factor, len(features), strict))
             now = changed + half.combine(features)
             weight, bias = inverse.solve((now - goal) / step_size)
             direction[f"{name}.weight"] = weight

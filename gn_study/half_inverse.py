@@ -26,15 +26,15 @@ class HalfInverse:
     weights and bias change by `D^T`.
 
     Attributes:
-        features: `(num_samples, hidden)`.
+        half: The half-layer.
+        features: `(num_rows, hidden)`.
         inverted: The same with noise, where the pseudo-inverse asks for it.
-        has_bias: Whether `A` has the column of ones.
         factor: Of `A`.
     """
 
+    half: HalfLayer
     features: Tensor
     inverted: Tensor
-    has_bias: bool
     factor: Factor
 
     @property
@@ -43,13 +43,13 @@ class HalfInverse:
         return self.factor.is_exact and self.inverted is self.features
 
     def solve(self, targets: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Change of weight, `(half_width, hidden)`, and bias for a wanted change of the output.
+        """Change of weight and bias, of their shapes, for a wanted change of the output.
 
         Args:
             targets: Wanted change, `(num_samples, half_width)`.
         """
-        coefficients = self.factor.coefficients(targets)
-        bias = coefficients.sum(0) if self.has_bias else None
+        coefficients = self.factor.coefficients(self.half.to_rows(targets))
+        bias = None if self.half.bias is None else coefficients.sum(0)
         return coefficients.T @ self.inverted, bias
 
     def fitted(self, targets: Tensor) -> Tensor:
@@ -59,9 +59,8 @@ class HalfInverse:
             targets: Wanted change, `(num_samples, half_width)`.
         """
         if self.inverted is self.features:
-            return self.factor.fitted(targets)
-        weight, bias = self.solve(targets)
-        return torch.nn.functional.linear(self.features, weight, bias)
+            return self.half.from_rows(self.factor.fitted(self.half.to_rows(targets)))
+        return self.half.combine_with(self.features, *self.solve(targets))
 
 
 def invert_features(
@@ -73,36 +72,36 @@ def invert_features(
     """Decompose features of several half-layers, side by side where that is faster.
 
     Args:
-        halves: Half-layers with their features, `(num_samples, hidden)`.
+        halves: Half-layers with their features, `(num_rows, hidden)`.
         pseudo_inverse: How they are inverted.
         generator: Of noise; None for torch's own.
         kept: What was last decomposed for the first of them.
     """
-    inverted = []
-    for _, features in halves:
-        if pseudo_inverse.kind == "noise":
-            noise = torch.randn(features.shape, generator=generator, dtype=features.dtype)
-            scale = pseudo_inverse.noise_std * features.std()
-            inverted.append(features + scale * noise.to(features.device))
-        else:
-            inverted.append(features)
-    biases = [half.bias is not None for half, _ in halves]
-    factors: list[Factor]
+    seen = [(half, _with_noise(features, pseudo_inverse, generator)) for half, features in halves]
     if pseudo_inverse.route == "svd":
-        factors = []
-        for features, has_bias in zip(inverted, biases, strict=True):
-            ones = features.new_ones(len(features), int(has_bias))
-            factors.append(factor_matrix(torch.cat([features, ones], dim=1), pseudo_inverse))
+        factors = [factor_matrix(_with_ones(*pair), pseudo_inverse) for pair in seen]
     else:
-        grams = [gram_matrix(*pair) for pair in zip(inverted, biases, strict=True)]
-        keeping = [kept, *[None] * (len(grams) - 1)]
-        factors = _side_by_side(grams, keeping, pseudo_inverse)
+        grams = [gram_matrix(features, half.bias is not None) for half, features in seen]
+        factors = _side_by_side(grams, [kept, *[None] * (len(grams) - 1)], pseudo_inverse)
     return [
-        HalfInverse(features, seen, has_bias, factor)
-        for (_, features), seen, has_bias, factor in zip(
-            halves, inverted, biases, factors, strict=True
-        )
+        HalfInverse(half, features, inverted, factor)
+        for (half, features), (_, inverted), factor in zip(halves, seen, factors, strict=True)
     ]
+
+
+def _with_noise(
+    features: Tensor, pseudo_inverse: PseudoInverse, generator: torch.Generator | None
+) -> Tensor:
+    if pseudo_inverse.kind != "noise":
+        return features
+    noise = torch.randn(features.shape, generator=generator, dtype=features.dtype)
+    return features + pseudo_inverse.noise_std * features.std() * noise.to(features.device)
+
+
+def _with_ones(half: HalfLayer, features: Tensor) -> Tensor:
+    if half.bias is None:
+        return features
+    return torch.cat([features, features.new_ones(len(features), 1)], dim=1)
 
 
 def _side_by_side(
@@ -125,19 +124,19 @@ def gram_matrix(features: Tensor, has_bias: bool) -> Tensor:
     """Gram matrix of features and, with a bias, of a column of ones.
 
     Args:
-        features: `(num_samples, hidden)`.
+        features: `(num_rows, hidden)`.
         has_bias: Whether there is the column.
 
     Returns:
-        float64 `(num_samples, num_samples)`.
+        float64 `(num_rows, num_rows)`.
     """
-    num_samples = len(features)
+    num_rows = len(features)
     gram = torch.full(
-        (num_samples, num_samples), float(has_bias), dtype=torch.float64, device=features.device
+        (num_rows, num_rows), float(has_bias), dtype=torch.float64, device=features.device
     )
     for start in range(0, features.shape[1], COLUMNS):
         chunk = features[:, start : start + COLUMNS].double()
-        for first in range(0, num_samples, ROWS):
+        for first in range(0, num_rows, ROWS):
             last = first + ROWS
             gram[first:last, :last].addmm_(chunk[first:last], chunk[:last].T)
     return gram.tril() + gram.tril(-1).T

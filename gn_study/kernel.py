@@ -2,7 +2,8 @@
 
 With few outputs the kernel `J J^T` is small, whatever the number of parameters: half-layer by
 half-layer, the Jacobian's row of sample `i` and output `k` is the outer product of the gradient of
-that output with respect to the half-layer's output and of the sample's features.
+that output with respect to the half-layer's output and of the sample's features. Convolutions add
+up such products over the pixels, so there is no way around their Jacobian.
 """
 
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from gn_study.half_inverse import gram_matrix
-from gn_study.revmlp import RevMLP
+from gn_study.reversible_network import ReversibleNetwork
 
 CHUNK = 64
 """Samples whose rows of the kernel are computed at once."""
@@ -24,10 +25,10 @@ class KernelFactor:
 
     Attributes:
         name: Of the half-layer.
-        features: `(num_samples, hidden)`.
+        features: `(num_samples * num_positions, hidden)`.
         has_bias: Whether a column of ones belongs to the features.
         gradients: Of each output with respect to the half-layer's output, `(num_samples,
-            num_outputs, half_width)`.
+            num_outputs, num_positions, num_channels)`; one position but in convolutions.
     """
 
     name: str
@@ -41,17 +42,29 @@ class KernelFactor:
         Args:
             kernel: float64 `(num_samples, num_outputs, num_samples, num_outputs)`.
         """
+        if self.gradients.shape[2] > 1:
+            kernel += gram_matrix(self._jacobian(), False).view_as(kernel)
+            return
         gram = gram_matrix(self.features, self.has_bias)
-        gradients = self.gradients.double()
+        gradients = self.gradients.squeeze(2).double()
         flat = gradients.flatten(0, 1)
         for start in range(0, len(gradients), CHUNK):
             rows = slice(start, start + CHUNK)
             products = (gradients[rows].flatten(0, 1) @ flat.T).view_as(kernel[rows])
             kernel[rows].addcmul_(products, gram[rows, None, :, None])
 
+    def _jacobian(self) -> Tensor:
+        """The Jacobian itself, where weights are shared by positions, over which it is a sum."""
+        num_samples, _, num_positions, _ = self.gradients.shape
+        features = self.features.view(num_samples, num_positions, -1)
+        if self.has_bias:
+            features = torch.cat([features, torch.ones_like(features[..., :1])], dim=-1)
+        summed = torch.einsum("nopc,nph->noch", self.gradients, features)
+        return summed.flatten(2).flatten(0, 1)
+
 
 @torch.no_grad()
-def kernel_factors(model: RevMLP, inputs: Tensor) -> Iterator[KernelFactor]:
+def kernel_factors(model: ReversibleNetwork, inputs: Tensor) -> Iterator[KernelFactor]:
     """What each half-layer contributes to the Jacobian, from the last to the first.
 
     Args:
@@ -70,13 +83,15 @@ def kernel_factors(model: RevMLP, inputs: Tensor) -> Iterator[KernelFactor]:
         changed_gradient, other_gradient = other_gradient, changed_gradient
         features = half.features(other)
         changed = changed - half.combine(features)
-        yield KernelFactor(name, features, half.bias is not None, changed_gradient.transpose(0, 1))
+        rows = torch.stack([half.to_rows(output) for output in changed_gradient], dim=1)
+        by_sample = rows.reshape(len(inputs), half.num_positions, *rows.shape[1:])
+        yield KernelFactor(name, features, half.bias is not None, by_sample.transpose(1, 2))
         pulled = [half.pull_back(features, output, half.weight) for output in changed_gradient]
         other_gradient = other_gradient + torch.stack(pulled)
 
 
 @torch.no_grad()
-def output_kernel(model: RevMLP, inputs: Tensor) -> Tensor:
+def output_kernel(model: ReversibleNetwork, inputs: Tensor) -> Tensor:
     """The exact neural tangent kernel `J J^T`.
 
     Args:

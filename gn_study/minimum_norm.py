@@ -11,7 +11,7 @@ from gn_study.factors import factor_gram
 from gn_study.kernel import output_kernel
 from gn_study.pseudo_inverse import PseudoInverse
 from gn_study.ranks import RankError
-from gn_study.revmlp import RevMLP
+from gn_study.reversible_network import ReversibleNetwork
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class MinNormDiagnostics:
 
 
 def min_norm_direction(
-    model: RevMLP,
+    model: ReversibleNetwork,
     inputs: Tensor,
     error: Tensor,
     *,

@@ -11,7 +11,7 @@ from gn_study.gauss_seidel import gauss_seidel_direction
 from gn_study.losses import OutputLoss
 from gn_study.minimum_norm import MinNormDiagnostics, check_kernel_inverse, min_norm_direction
 from gn_study.pseudo_inverse import PseudoInverse
-from gn_study.revmlp import RevMLP
+from gn_study.reversible_network import ReversibleNetwork
 
 
 class ExactGN(GaussNewton):
@@ -19,7 +19,7 @@ class ExactGN(GaussNewton):
 
     def __init__(
         self,
-        model: RevMLP,
+        model: ReversibleNetwork,
         lr: float = 0.1,
         *,
         params: Parameters | None = None,
@@ -100,7 +100,7 @@ class MinNormGN(GaussNewton):
 
     def __init__(
         self,
-        model: RevMLP,
+        model: ReversibleNetwork,
         lr: float = 0.1,
         *,
         params: Parameters | None = None,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from gn_study.factors import Factor
-from gn_study.revmlp import RevMLP
+from gn_study.reversible_network import ReversibleNetwork
 
 
 class RankError(ValueError):
@@ -17,17 +17,18 @@ class HalfLayerDiagnostics:
     Attributes:
         name: Of the half-layer.
         kept_rank: Number of singular values that were kept.
-        num_samples: What an exact step needs `kept_rank` to be.
+        num_rows: Of the features, one for each sample (and pixel, of a convolutional half-layer):
+            what an exact step needs `kept_rank` to be.
         condition: Largest singular value by the smallest kept one.
     """
 
     name: str
     kept_rank: int
-    num_samples: int
+    num_rows: int
     condition: float
 
 
-def check_rank(model: RevMLP, num_samples: int) -> None:
+def check_rank(model: ReversibleNetwork, num_samples: int) -> None:
     """Refuse at once a batch that no values of the weights can fit.
 
     Args:
@@ -38,29 +39,31 @@ def check_rank(model: RevMLP, num_samples: int) -> None:
         RankError: A half-layer's features cannot have as high a rank.
     """
     for name, half in model.half_layers().items():
-        if num_samples > half.largest_rank:
+        num_rows = num_samples * half.num_positions
+        if num_rows > half.largest_rank:
+            pixels = f" with {num_rows} pixels" if half.num_positions > 1 else ""
             raise RankError(
-                f"a batch of {num_samples} is larger than the rank {half.largest_rank} that "
-                f"{name} allows: use a smaller batch or a larger `hidden`"
+                f"a batch of {num_samples}{pixels} is larger than the rank {half.largest_rank} "
+                f"that {name} allows: use a smaller batch or a larger `hidden`"
                 + (", or another activation" if half.activation == "identity" else "")
             )
 
 
-def diagnose(name: str, factor: Factor, num_samples: int, strict: bool) -> HalfLayerDiagnostics:
+def diagnose(name: str, factor: Factor, num_rows: int, strict: bool) -> HalfLayerDiagnostics:
     """What became of a half-layer's features.
 
     Args:
         name: Of the half-layer.
         factor: Of its features.
-        num_samples: Of the batch.
-        strict: Refuse a rank below the number of samples.
+        num_rows: Of its features.
+        strict: Refuse a rank below the number of rows.
 
     Raises:
-        RankError: Under `strict`, fewer singular values are kept than there are samples.
+        RankError: Under `strict`, fewer singular values are kept than there are rows.
     """
-    if strict and factor.kept_rank < num_samples:
+    if strict and factor.kept_rank < num_rows:
         raise RankError(
-            f"{name} keeps rank {factor.kept_rank} of the {num_samples} that this batch needs: use "
+            f"{name} keeps rank {factor.kept_rank} of the {num_rows} that this batch needs: use "
             "a smaller batch, truncate less, or leave `strict` out"
         )
-    return HalfLayerDiagnostics(name, factor.kept_rank, num_samples, factor.condition)
+    return HalfLayerDiagnostics(name, factor.kept_rank, num_rows, factor.condition)

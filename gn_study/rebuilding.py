@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from gn_study.coupling import CouplingBlock, HalfLayer
 
@@ -38,7 +37,7 @@ class _Rebuilt(torch.autograd.Function):
     def forward(half_layers: Sequence[HalfLayer], inputs: Tensor, *trained: Any) -> Tensor:
         changed, other = inputs.chunk(2, dim=-1)
         for half, weight, bias in zip(half_layers, trained[::2], trained[1::2], strict=True):
-            changed = changed + functional.linear(half.features(other), weight, bias)
+            changed = changed + half.combine_with(half.features(other), weight, bias)
             changed, other = other, changed
         return torch.cat([changed, other], dim=-1)
 
@@ -59,10 +58,10 @@ class _Rebuilt(torch.autograd.Function):
             changed, other = other, changed
             changed_gradient, other_gradient = other_gradient, changed_gradient
             features = half.features(other)
-            bias_gradient = None if bias is None else changed_gradient.sum(0)
-            gradients += [bias_gradient, changed_gradient.T @ features]
+            rows = half.to_rows(changed_gradient)
+            gradients += [None if bias is None else rows.sum(0), rows.T @ features]
             if number:
-                changed = changed - functional.linear(features, weight, bias)
+                changed = changed - half.combine_with(features, weight, bias)
             if number or ctx.needs_input_grad[1]:
                 pulled = half.pull_back(features, changed_gradient, weight)
                 other_gradient = other_gradient + pulled

@@ -29,7 +29,7 @@ def diagnosis(optimiser: Optimizer) -> dict[str, float]:
         row["condition"] = direction.condition
     else:
         layers = direction.half_layers
-        row["kept_share"] = min(layer.kept_rank / layer.num_samples for layer in layers)
+        row["kept_share"] = min(layer.kept_rank / layer.num_rows for layer in layers)
         row["condition"] = max(layer.condition for layer in layers)
         row["tangent_growth"] = max(direction.tangent_norms)
     return {name: value for name, value in row.items() if value is not None}
