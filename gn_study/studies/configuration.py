@@ -8,6 +8,7 @@ from gn_study.direction import LayerWeights
 from gn_study.pseudo_inverse import PseudoInverse
 
 OptimiserName = Literal["gn", "min_norm_gn", "sgd", "momentum", "adam"]
+PartName = Literal["train", "validation", "test"]
 OPTIMISERS: tuple[OptimiserName, ...] = ("gn", "min_norm_gn", "sgd", "momentum", "adam")
 
 
@@ -86,6 +87,7 @@ class MeasuringOptions:
         estimator_probes: Random probes of the stochastic estimate beside the exact kernel; 0: none.
         representation_samples: Probe samples of CKA, from the validation part; 0: none.
         held_out_samples: Validation samples of the held-out change per update.
+        parts: Parts of the data whose loss and accuracy are taken after every epoch.
     """
 
     steps_every: int = 10
@@ -93,7 +95,8 @@ class MeasuringOptions:
     kernel_every: int = 1
     estimator_probes: int = 0
     representation_samples: int = 256
-    held_out_samples: int = 1024
+    held_out_samples: int = 256
+    parts: tuple[PartName, ...] = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)

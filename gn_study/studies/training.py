@@ -30,10 +30,10 @@ def train(
     """Run an experiment.
 
     A row of `Record.epochs` has `epoch`, `train_loss`, `train_accuracy` and the same of
-    `validation` and `test` (for regression the accuracy is R squared), the mean `step_seconds` of
-    an update, and what `Probe.compare` returns. A row of `Record.steps` has `step` (updates
-    before), `epoch`, the batch's `loss` before the update, the percentage changes `same`, `other`
-    and `held_out`, and what `diagnosis` returns.
+    `validation` and `test`, or of those parts that are asked for (for regression the accuracy is R
+    squared), the mean `step_seconds` of an update, and what `Probe.compare` returns. A row of
+    `Record.steps` has `step` (updates before), `epoch`, the batch's `loss` before the update, the
+    percentage changes `same`, `other` and `held_out`, and what `diagnosis` returns.
 
     Args:
         experiment: What to do.
@@ -51,7 +51,7 @@ def train(
         torch.manual_seed(seeds.noise)
         for epoch, row in run.rows():
             report(epoch, row)
-            diverged = not row["train_loss"] < float("inf")
+            diverged = _has_diverged(row)
             if diverged:
                 break
     return Record(
@@ -166,10 +166,10 @@ class _Run:
 
     def _row(self, epoch: int, seconds: float) -> dict[str, float]:
         row = {"epoch": epoch, "step_seconds": seconds}
-        for title, part in self._data.parts.items():
-            score = evaluate(self._model, part)
+        for title in self._experiment.measuring.parts:
+            score = evaluate(self._model, self._data.parts[title])
             row |= {f"{title}_loss": score.loss, f"{title}_accuracy": score.accuracy}
-        if not row["train_loss"] < float("inf"):
+        if _has_diverged(row):
             return self._diverged_row(epoch)
         row |= self.probe.compare(epoch)
         self.epochs.append(row)
@@ -177,6 +177,10 @@ class _Run:
 
     def _diverged_row(self, epoch: int) -> dict[str, float]:
         row = {"epoch": float(epoch)}
-        row |= {f"{title}_loss": float("inf") for title in self._data.parts}
+        row |= {f"{title}_loss": float("inf") for title in self._experiment.measuring.parts}
         self.epochs.append(row)
         return row
+
+
+def _has_diverged(row: Mapping[str, float]) -> bool:
+    return not all(value < float("inf") for name, value in row.items() if name.endswith("_loss"))

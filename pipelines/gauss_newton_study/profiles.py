@@ -80,7 +80,7 @@ def _cpu() -> tuple[Suite, ...]:
 def _cpu_images(name: ImageName, pooling: int, num_blocks: int) -> tuple[Suite, ...]:
     """As many batches an epoch, and as wide a bottleneck for a batch, as in the paper."""
     network = NetworkOptions(num_blocks, hidden=512)
-    full, mini = Setting(network, None, 40), Setting(network, 64, 12)
+    full, mini = Setting(network, None, 40), Setting(network, 64, 10)
     pooled = f", images pooled {pooling} x {pooling}" if pooling > 1 else ""
     reduced = f"hidden 512 instead of 8000{pooled}"
     return (
@@ -94,9 +94,9 @@ def _cpu_images(name: ImageName, pooling: int, num_blocks: int) -> tuple[Suite, 
             f"{name}-mini-batch",
             DataOptions(name, 4096, 1024, 2048, pooling=pooling),
             (*rivals(mini), *inverses(mini)[:3]),
-            3, 3, MeasuringOptions(estimator_probes=32),
+            3, 3, MeasuringOptions(estimator_probes=8),
             f"{reduced}; 4096 training images in batches of 64 instead of 60,000 or 50,000 in "
-            "batches of 1024; 12 epochs instead of 100",
+            "batches of 1024; 10 epochs instead of 100",
             ("learning_curves", "update_effects", "kernel_and_features"),
         ),
     )  # fmt: skip

@@ -15,7 +15,10 @@ from pipelines.gauss_newton_study.data_options import DataOptions
 TUNING_SEED = 1000
 """Seed of the runs that learning rates are chosen by; no reported run has it."""
 
-LOSSES_ONLY = MeasuringOptions(steps_every=0, kernel_samples=0, representation_samples=0)
+VALIDATION_ONLY = MeasuringOptions(
+    steps_every=0, kernel_samples=0, representation_samples=0, parts=("validation",)
+)
+"""What a trial of a learning rate is judged by; it does not see the test part."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class Arm:
         return Experiment(self.network, phases, self.batch_size, self.augment, measuring, seed)
 
     def trial(self, rate: float, epochs: int) -> Experiment:
-        """The run by which a learning rate is judged: nothing but losses is measured.
+        """The run by which a learning rate is judged: nothing but its validation loss is measured.
 
         Args:
             rate: Learning rate on trial.
@@ -85,7 +88,7 @@ class Arm:
         """
         phase = replace(_at_rate(self.phases[0], rate), epochs=epochs)
         return Experiment(
-            self.network, (phase,), self.batch_size, self.augment, LOSSES_ONLY, TUNING_SEED
+            self.network, (phase,), self.batch_size, self.augment, VALIDATION_ONLY, TUNING_SEED
         )
 
 

@@ -126,3 +126,14 @@ def test_unmeasured_runs_record_losses_alone(
     assert record.steps == {}
     assert record.grams is None
     assert not any(name.startswith(("ntk", "cka")) for name in record.epochs)
+
+
+def test_parts_that_are_not_asked_for_are_not_seen(
+    teacher: StudyData, make_experiment: Callable[..., Experiment]
+) -> None:
+    experiment = make_experiment("sgd")
+    options = replace(experiment.measuring, parts=("validation",))
+    record = train(replace(experiment, measuring=options), teacher, silent)
+    assert {name for name in record.epochs if name.endswith("_loss")} == {"validation_loss"}
+    diverging = replace(make_experiment("sgd", epochs=30, rate=1e6), measuring=options)
+    assert train(diverging, teacher, silent).diverged

@@ -6,7 +6,7 @@ import pytest
 
 from gn_study.studies.configuration import NetworkOptions
 from pipelines.gauss_newton_study.arms import ADAM, GN, SGD, Setting, slower, switches
-from pipelines.gauss_newton_study.suites import LOSSES_ONLY, TUNING_SEED, Suite
+from pipelines.gauss_newton_study.suites import TUNING_SEED, VALIDATION_ONLY, Suite
 
 SETTING = Setting(NetworkOptions(hidden=16), 8, 4)
 
@@ -26,11 +26,12 @@ def test_rates_are_chosen_taken_over_or_scaled(suite: Suite) -> None:
     assert rates_of(whole, "GN then GN", chosen) == [0.3, 0.3]
 
 
-def test_a_trial_is_short_and_measures_losses_alone(suite: Suite) -> None:
+def test_a_trial_is_short_and_sees_the_validation_part_alone(suite: Suite) -> None:
     trial = suite.arms[0].trial(0.7, 1)
-    assert (trial.seed, trial.epochs, trial.measuring) == (TUNING_SEED, 1, LOSSES_ONLY)
+    assert (trial.seed, trial.epochs, trial.measuring) == (TUNING_SEED, 1, VALIDATION_ONLY)
     assert trial.phases[0].optimiser.learning_rate == 0.7
     assert trial.seed not in range(100)
+    assert trial.measuring.parts == ("validation",)
 
 
 def test_fewer_seeds_of_an_arm(suite: Suite) -> None:
