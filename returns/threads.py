@@ -16,17 +16,25 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+def in_threads(
+    work: Callable[[Item], Result], items: Iterable[Item], most: int | None = None
+) -> Iterator[Result]:
     """Do the same to each item, as many at a time as torch has threads here.
 
+    Where that is one at a time, it computes with all of torch's threads.
+
     Args:
-        work: What to do; touches nothing that another item's work touches.
+        work: What to do; touches nothing that the work on an item beside it touches.
         items: Taken one by one, as they are needed.
+        most: No item is begun before the one so many places earlier is done; None: however many
+            keep the threads busy.
 
     Yields:
         The results in the order of the items; few wait to be taken.
     """
-    threads = torch.get_num_threads()
+    wanted = torch.get_num_threads()
+    threads = wanted if most is None else min(wanted, most)
+    waiting = threads + 1 if most is None else min(threads + 1, most)
     if threads == 1:
         yield from map(work, items)
         return
@@ -35,7 +43,7 @@ def in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterato
         try:
             for item in items:
                 pending.append(pool.submit(work, item))
-                if len(pending) > threads:
+                if len(pending) == waiting:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
@@ -43,4 +51,4 @@ def in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterato
             for future in pending:
                 future.cancel()
             # Set in the pool for its own threads, torch would hand it on to every later thread.
-            torch.set_num_threads(threads)
+            torch.set_num_threads(wanted)

@@ -1,9 +1,10 @@
 """The recommended return classifier: a graph network over events, trained in mini-batches."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import ClassVar, Self
 
 import numpy as np
@@ -16,10 +17,17 @@ from returns import parallel
 from returns.dense import DenseEncoder
 from returns.event_set import EventSet
 from returns.metrics import cross_entropy
+from returns.models.dropout import draw_from
 from returns.models.gnn_account import account
 from returns.models.gnn_batch import BatchMaker, NeighbourEncoder
 from returns.models.gnn_network import Architecture, EventNetwork
-from returns.models.gnn_training import Schedule, log_odds_of, shared_log_odds_of, train
+from returns.models.gnn_training import (
+    Learner,
+    Schedule,
+    log_odds_of,
+    shared_log_odds_of,
+    train,
+)
 from returns.models.saving import (
     Configured,
     read_configuration,
@@ -118,29 +126,30 @@ class GNN(Configured):
         heard = self._encode(train)
         maker = BatchMaker(train, heard, self._rows, self._neighbours)
         held_out = self._maker(validation)
-        self._networks, self._best_epochs = [], []
-        total = members * self.epochs
-        for member in range(members):
-            best = _Best()
+        best = [_Best() for _ in range(members)]
 
-            def after_epoch(
-                epoch: int, loss: float, network: EventNetwork, member: int = member,
-                best: "_Best" = best,
-            ) -> None:  # fmt: skip
-                scores = expit(shared_log_odds_of(network, held_out, len(validation)))
-                validation_loss = cross_entropy(validation.labels, scores, validation.weights)
-                best.consider(epoch, validation_loss, network)
-                done = member * self.epochs + epoch + 1
-                reporter.metrics(
-                    {"train_cross_entropy": loss, "validation_cross_entropy": validation_loss},
-                    step=done - 1,
-                )
-                reporter.progress(self.name, done, total)
+        def after_epoch(epoch: int, learners: Sequence[Learner]) -> None:
+            networks = [learner.averaged for learner in learners]
+            log_odds = shared_log_odds_of(networks, held_out, len(validation))
+            losses = [
+                cross_entropy(validation.labels, expit(each), validation.weights)
+                for each in log_odds
+            ]
+            for learner, loss in zip(learners, losses, strict=True):
+                best[learner.number].consider(epoch, loss, learner.averaged)
+            reporter.metrics(
+                {
+                    "train_cross_entropy": fmean(learner.loss for learner in learners),
+                    "validation_cross_entropy": fmean(losses),
+                },
+                step=epoch,
+            )
+            reporter.progress(self.name, epoch + 1, self.epochs)
 
-            network = self._train(member, maker, train, self.epochs, after_epoch)
-            network.load_state_dict(best.weights)
-            self._networks.append(network)
-            self._best_epochs.append(best.epoch + 1)
+        self._networks = self._train(maker, train, [self.epochs] * members, after_epoch)
+        for network, of_network in zip(self._networks, best, strict=True):
+            network.load_state_dict(of_network.weights)
+        self._best_epochs = [of_network.epoch + 1 for of_network in best]
 
     def refit(self, events: EventSet, reporter: Reporter) -> None:
         """Learn anew, each network for as many epochs as `fit` found best.
@@ -151,17 +160,12 @@ class GNN(Configured):
         """
         heard = self._encode(events)
         maker = BatchMaker(events, heard, self._rows, self._neighbours)
-        total, done = sum(self._best_epochs), 0
-        self._networks = []
-        for member, last_epoch in enumerate(self._best_epochs):
+        total = max(self._best_epochs)
 
-            def after_epoch(
-                epoch: int, loss: float, network: EventNetwork, done: int = done
-            ) -> None:
-                reporter.progress(self.name, done + epoch + 1, total)
+        def after_epoch(epoch: int, learners: Sequence[Learner]) -> None:
+            reporter.progress(self.name, epoch + 1, total)
 
-            self._networks.append(self._train(member, maker, events, last_epoch, after_epoch))
-            done += last_epoch
+        self._networks = self._train(maker, events, self._best_epochs, after_epoch)
 
     def predict_proba(self, events: EventSet) -> np.ndarray:
         """Probability that each event is returned, float64 `(num_events,)`, uncalibrated."""
@@ -244,26 +248,31 @@ class GNN(Configured):
 
     def _train(
         self,
-        member: int,
         maker: BatchMaker,
         events: EventSet,
-        last_epoch: int,
-        after_epoch: Callable[[int, float, EventNetwork], None],
-    ) -> EventNetwork:
+        last_epochs: Sequence[int],
+        after_epoch: Callable[[int, Sequence[Learner]], None],
+    ) -> list[EventNetwork]:
+        """Train as many networks as there are last epochs."""
+        architecture = self._architecture(maker, len(events))
+        networks = []
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(_seed(self.seed, member))
-            network = EventNetwork(self._architecture(maker, len(events)))
-            # Ranks start from the same weights, then drop different states.
-            torch.manual_seed(_seed(self.seed, member, parallel.rank()))
+            for member in range(len(last_epochs)):
+                torch.manual_seed(_seed(self.seed, member))
+                networks.append(EventNetwork(architecture))
+                # Ranks start from the same weights, then drop different states.
+                draw_from(networks[-1], _seed(self.seed, member, parallel.rank()))
+            torch.manual_seed(_seed(self.seed, parallel.rank()))  # a GPU drops states by this
             schedule = Schedule(
                 epochs=self.epochs,
-                last_epoch=last_epoch,
                 learning_rate=self.learning_rate,
                 weight_decay=self.resolved("weight_decay", len(events)),
                 batch_size=int(self.resolved("batch_size", len(events))),
-                seed=_seed(self.seed, member),
+                seed=_seed(self.seed),
             )
-            return train(network, maker, events.labels, events.weights, schedule, after_epoch)
+            return train(
+                networks, last_epochs, maker, events.labels, events.weights, schedule, after_epoch
+            )
 
     def _architecture(self, maker: BatchMaker, num_events: int) -> Architecture:
         return Architecture(

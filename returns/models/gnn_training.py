@@ -48,7 +48,6 @@ class Schedule:
 
     Attributes:
         epochs: Passes over the training events that the learning rate is planned for.
-        last_epoch: Passes after which to stop.
         learning_rate: Peak of the one-cycle schedule.
         weight_decay: Decoupled weight decay.
         batch_size: Events of a step.
@@ -57,7 +56,6 @@ class Schedule:
     """
 
     epochs: int
-    last_epoch: int
     learning_rate: float
     weight_decay: float
     batch_size: int
@@ -88,70 +86,140 @@ class Schedule:
         )
 
 
+class Learner:
+    """A network as it learns.
+
+    Attributes:
+        number: Its number among those that learn together.
+        network: The network.
+        averaged: The same with the weights averaged over the latest steps.
+        losses: Mean loss of each step of the epoch.
+    """
+
+    def __init__(
+        self, number: int, network: EventNetwork, schedule: Schedule, num_steps: int
+    ) -> None:
+        """Start before the first step.
+
+        Args:
+            number: Its number among those that learn together.
+            network: The network; its weights will change.
+            schedule: How it is trained.
+            num_steps: Steps that the learning rate is planned for.
+        """
+        self.number = number
+        self.network, self.averaged = network, copy.deepcopy(network)
+        self.losses: list[float] = []
+        self._step, self._averaged_steps = 0, schedule.averaged_steps
+        self._optimizer = torch.optim.AdamW(
+            network.parameters(),
+            lr=schedule.learning_rate,
+            weight_decay=schedule.weight_decay,
+            fused=True,
+        )
+        self._rate = torch.optim.lr_scheduler.OneCycleLR(
+            self._optimizer, schedule.learning_rate, total_steps=num_steps, pct_start=0.2
+        )
+
+    def learn(self, batch: Batch, target: Tensor, weight: Tensor) -> None:
+        """Make one step.
+
+        Args:
+            batch: This process's part of the step's events.
+            target: Label of every training event, float32 `(num_events,)`.
+            weight: Of every training event, float32 `(num_events,)`.
+        """
+        self._optimizer.zero_grad()
+        on_gpu = target.device.type == "cuda"
+        with torch.autocast("cuda", torch.bfloat16, enabled=on_gpu):
+            log_odds = self.network(batch).float()
+        event_losses = F.binary_cross_entropy_with_logits(
+            log_odds, target[batch.positions], reduction="none"
+        )
+        event_weights = weight[batch.positions]
+        loss = (event_weights * event_losses).sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        mean = parallel.sum_gradients(self.network.parameters(), loss, event_weights.sum())
+        self.losses.append(mean.item())
+        nn.utils.clip_grad_norm_(self.network.parameters(), LARGEST_GRADIENT)
+        self._optimizer.step()
+        self._rate.step()
+        self._step += 1
+        # A plain mean at first, then exponential.
+        _average(self.averaged, self.network, max(1 / self._step, 1 / self._averaged_steps))
+
+    @property
+    def loss(self) -> float:
+        """Mean loss of the epoch."""
+        return math.fsum(self.losses) / len(self.losses)
+
+
 def train(
-    network: EventNetwork,
+    networks: Sequence[EventNetwork],
+    last_epochs: Sequence[int],
     maker: BatchMaker,
     labels: np.ndarray,
     weights: np.ndarray,
     schedule: Schedule,
-    after_epoch: Callable[[int, float, EventNetwork], None],
-) -> EventNetwork:
-    """Train a network; of several processes each takes its part of every batch.
+    after_epoch: Callable[[int, Sequence[Learner]], None],
+) -> list[EventNetwork]:
+    """Train networks on the same batches; of several processes each takes its part of every batch.
 
-    All processes end with the same weights, to the last bit.
+    Several networks learn at once where a CPU has several threads, one with all of the threads. All
+    processes end with the same weights, to the last bit.
 
     Args:
-        network: The network; its weights change.
+        networks: The networks; their weights change.
+        last_epochs: Passes after which each of them stops.
         maker: Batches of the training events.
         labels: Of the events, 0 or 1, `(num_events,)`.
         weights: Of the events, `(num_events,)`.
         schedule: How to train.
-        after_epoch: Told of each epoch, its mean loss, and the network with averaged weights.
+        after_epoch: Told of each epoch and of the networks that learned in it.
 
     Returns:
-        The network with the weights averaged over the last steps.
+        The networks with the weights averaged over the last steps.
     """
     place = parallel.device()
     schedule = schedule.shared_by(parallel.world_size(), len(labels))
-    network.to(place)
     target = torch.from_numpy(labels.astype(np.float32)).to(place)
     weight = torch.from_numpy(weights.astype(np.float32)).to(place)
-    averaged = copy.deepcopy(network)
-    # The schedule cannot rise within fewer steps than these.
-    steps = max(FEWEST_STEPS, schedule.epochs * maker.num_batches(schedule.batch_size))
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay
-    )
-    rate = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, schedule.learning_rate, total_steps=steps, pct_start=0.2
-    )
-    order, step = np.random.default_rng(schedule.seed), 0
-    for epoch in range(schedule.last_epoch):
-        network.train()
-        losses = []
+    # The learning rate cannot rise within fewer steps than these.
+    num_steps = max(FEWEST_STEPS, schedule.epochs * maker.num_batches(schedule.batch_size))
+    learners = [
+        Learner(number, network.to(place), schedule, num_steps)
+        for number, network in enumerate(networks)
+    ]
+    order = np.random.default_rng(schedule.seed)
+    for epoch in range(max(last_epochs)):
+        learning = [learner for learner in learners if epoch < last_epochs[learner.number]]
+        for learner in learning:
+            learner.network.train()
+            learner.losses.clear()
         batches = maker.batches(schedule.batch_size, order, parallel.rank(), parallel.world_size())
-        for batch in ahead(batches, place):
-            optimizer.zero_grad()
-            moved = to_device(batch, place)
-            with torch.autocast("cuda", torch.bfloat16, enabled=place.type == "cuda"):
-                log_odds = network(moved).float()
-            event_losses = F.binary_cross_entropy_with_logits(
-                log_odds, target[moved.positions], reduction="none"
-            )
-            event_weights = weight[moved.positions]
-            loss = (event_weights * event_losses).sum()
-            loss.backward()  # type: ignore[no-untyped-call]
-            losses.append(
-                parallel.sum_gradients(network.parameters(), loss, event_weights.sum()).item()
-            )
-            nn.utils.clip_grad_norm_(network.parameters(), LARGEST_GRADIENT)
-            optimizer.step()
-            rate.step()
-            step += 1
-            # A plain mean at first, then exponential.
-            _average(averaged, network, max(1 / step, 1 / schedule.averaged_steps))
-        after_epoch(epoch, math.fsum(losses) / len(losses), averaged)
-    return averaged
+        _learn_all(learning, ahead(batches, place), target, weight)
+        after_epoch(epoch, learning)
+    return [learner.averaged for learner in learners]
+
+
+def _learn_all(
+    learners: Sequence[Learner], batches: Iterator[Batch], target: Tensor, weight: Tensor
+) -> None:
+    """Let every network learn from every batch, each network from one after the other."""
+
+    def learn(step: tuple[Learner, Batch]) -> None:
+        learner, batch = step
+        learner.learn(batch, target, weight)
+
+    def steps() -> Iterator[tuple[Learner, Batch]]:
+        for batch in batches:
+            moved = to_device(batch, target.device)
+            yield from ((learner, moved) for learner in learners)
+
+    # Processes sum their gradients in the same order; a GPU is busy with one network.
+    alone = parallel.world_size() == 1 and target.device.type == "cpu"
+    for _ in in_threads(learn, steps(), most=len(learners) if alone else 1):
+        pass
 
 
 def log_odds_of(
@@ -191,20 +259,19 @@ def log_odds_of(
     return scores
 
 
-def shared_log_odds_of(network: EventNetwork, maker: BatchMaker, num_events: int) -> np.ndarray:
-    """Log-odds of a network, of which each process scores its part of the events.
+def shared_log_odds_of(
+    networks: Sequence[EventNetwork], maker: BatchMaker, num_events: int
+) -> np.ndarray:
+    """Log-odds as of `log_odds_of`, for which each process scores its part of the events.
 
     They are the same in all processes, to the last bit.
 
     Args:
-        network: The network, alike in all processes.
+        networks: The networks, alike in all processes.
         maker: Batches of the events, alike in all processes.
         num_events: Their number.
-
-    Returns:
-        float64 `(num_events,)`.
     """
-    (own,) = log_odds_of([network], maker, num_events, parallel.rank(), parallel.world_size())
+    own = log_odds_of(networks, maker, num_events, parallel.rank(), parallel.world_size())
     return parallel.summed(own)
 
 

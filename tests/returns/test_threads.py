@@ -54,6 +54,30 @@ def test_one_thread_does_all_itself():
     assert workers == [threading.current_thread()] * 3
 
 
+@given(st.integers(1, 5), st.integers(1, 6))
+def test_items_far_enough_apart_never_meet(threads, most):
+    """Of as many owners as `most`, each has its items worked on one at a time, in order."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    locks, turns = [threading.Lock() for _ in range(most)], [[] for _ in range(most)]
+
+    def work(item):
+        owner = item % most
+        assert locks[owner].acquire(blocking=False)
+        turns[owner].append(item)
+        locks[owner].release()
+
+    try:
+        list(in_threads(work, range(30), most=most))
+    finally:
+        torch.set_num_threads(before)
+    assert turns == [list(range(owner, 30, most)) for owner in range(most)]
+
+
+def test_one_item_at_a_time_has_all_threads(two_threads):
+    assert list(in_threads(lambda item: torch.get_num_threads(), range(2), most=1)) == [2, 2]
+
+
 def test_items_are_taken_as_they_are_needed(two_threads):
     taken = []
 

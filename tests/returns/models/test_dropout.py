@@ -1,7 +1,8 @@
 import pytest
 import torch
+from torch import nn
 
-from returns.models.dropout import Dropout
+from returns.models.dropout import Dropout, draw_from
 
 
 def test_training_zeroes_the_share_asked_for_and_keeps_the_mean():
@@ -40,6 +41,18 @@ def test_torchs_generator_fixes_the_mask_and_moves_on():
     torch.manual_seed(3)
     assert torch.equal(first, layer(states))
     assert not torch.equal(first, second)
+
+
+def test_a_network_draws_from_a_generator_of_its_own():
+    network, states = nn.Sequential(Dropout(0.5), nn.Sequential(Dropout(0.5))), torch.ones(64, 64)
+    draw_from(network, 7)
+    before = torch.random.get_rng_state()
+    first, second = network(states), network(states)
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert (first == 0).float().mean() == pytest.approx(0.75, abs=0.03)  # layers do not agree
+    assert not torch.equal(first, second)
+    draw_from(network, 7)
+    assert torch.equal(network(states), first)
 
 
 def test_evaluation_and_probability_zero_change_nothing():

@@ -1,5 +1,7 @@
 """The graph network over events: what it learns, what it hears, and that it is reproducible."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,8 +12,10 @@ from data.dataset import index_tables
 from data.reporter import SilentReporter
 from returns.knowledge import LEARNING, EventArrays
 from returns.models import gnn_training
+from returns.models.dropout import draw_from
 from returns.models.gnn import GNN
 from returns.models.gnn_batch import BatchMaker, NeighbourEncoder
+from returns.models.gnn_network import EventNetwork
 from returns.models.registry import create
 from returns.preparation import Preparation
 from returns.protocol import Protocol
@@ -73,6 +77,40 @@ def test_the_number_of_threads_changes_no_score(make_tables, monkeypatch):
         scores.append(model.predict_proba(sets["test"]))
     torch.set_num_threads(before)
     assert np.array_equal(*scores)
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_networks_learn_together_as_they_learn_alone(make_tables, number):
+    """Bit for bit, each network in a thread of its own or not, for as long as each is to learn."""
+    sets = event_sets(make_tables())
+    model = fitted(sets)
+    maker, shape = model._maker(sets["train"]), model._networks[0].architecture
+    schedule = gnn_training.Schedule(
+        epochs=2, learning_rate=1e-3, weight_decay=0.1, batch_size=128, seed=0
+    )
+
+    def learned(seeds, last_epochs):
+        networks = []
+        for seed in seeds:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                networks.append(EventNetwork(replace(shape, dropout=0.3, input_dropout=0.1)))
+            draw_from(networks[-1], seed)
+        events = sets["train"]
+        return gnn_training.train(
+            networks, last_epochs, maker, events.labels, events.weights, schedule,
+            lambda epoch, learners: None,
+        )  # fmt: skip
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    together = learned([0, 1, 2], [2, 1, 2])
+    torch.set_num_threads(1)
+    alone = [learned([seed], [last])[0] for seed, last in ((0, 2), (1, 1), (2, 2))]
+    torch.set_num_threads(before)
+    for one, other in zip(together, alone, strict=True):
+        for mine, its in zip(one.parameters(), other.parameters(), strict=True):
+            assert torch.equal(mine, its)
 
 
 def test_the_members_log_odds_are_averaged(make_tables):

@@ -21,9 +21,7 @@ from returns.models.gnn_training import (
 from returns.preparation import Preparation
 from returns.protocol import Protocol
 
-SCHEDULE = Schedule(
-    epochs=3, last_epoch=2, learning_rate=1e-3, weight_decay=0.1, batch_size=512, seed=0
-)
+SCHEDULE = Schedule(epochs=3, learning_rate=1e-3, weight_decay=0.1, batch_size=512, seed=0)
 
 
 @given(st.integers(1, 4096), st.integers(0, 1 << 20))
