@@ -7,7 +7,8 @@ possible now, run it again later.
 """
 
 import datetime
-from dataclasses import dataclass, field
+import sys
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -17,12 +18,15 @@ from rich.table import Table
 from data.validation import Fault, InputError
 from pipelines import registry, tracking
 from pipelines.command import NotNowError, run_command
+from pipelines.command_words import command_words
 from pipelines.exclusive import BusyError, exclusive
 from pipelines.home import Home
 from pipelines.progress import ProgressReporter, progress_display
 from pipelines.registry import UnservableError
+from pipelines.retraining.crontab import cron_trigger
 from pipelines.retraining.cycle import Cycle, CycleResult
 from pipelines.retraining.deciding import Findings
+from pipelines.retraining.schedule import Schedule
 from pipelines.retraining.settings import Settings
 from pipelines.retraining.state import LastCycle, check_database, check_registry
 
@@ -47,16 +51,25 @@ class Arguments:
     kept for the run to come."""
     rollback: bool = False
     """Make the champion's predecessor champion again, and nothing else."""
+    schedule: str | None = None
+    """Stay in the foreground and retrain at these times, five fields as in a crontab, until told to
+    stop: "0 3 * * 1" is Mondays at 3. A run that was missed is made up for."""
+    time_zone: str | None = None
+    """Time zone of the schedule, such as Europe/Berlin (default: the machine's)."""
     home: Path = Path("artifacts")
     """Folder of all state: datasets, MLflow database and artifacts."""
 
 
 def main(arguments: Arguments, console: Console) -> None:
-    """Run one cycle, or roll back; one process of a home at a time."""
+    """Run one cycle, or roll back; one process of a home at a time. Or keep to a schedule."""
     if not arguments.rollback:
         arguments.settings.check()
+    _check(arguments)
     home = Home.prepare(arguments.home)
     home.retraining.mkdir(exist_ok=True)
+    if arguments.schedule is not None:
+        _keep_schedule(arguments, arguments.schedule, home, console)
+        return
     try:
         with exclusive(home.retraining / "lock"), tracking.available():
             last = LastCycle.read(home)
@@ -69,6 +82,35 @@ def main(arguments: Arguments, console: Console) -> None:
                 _retrain(arguments, home, last, console)
     except BusyError as error:
         raise NotNowError("another retraining of this home is under way") from error
+
+
+def _check(arguments: Arguments) -> None:
+    faults = []
+    if arguments.rollback and arguments.schedule is not None:
+        message = "a schedule of rollbacks makes no sense"
+        faults.append(Fault("--rollback", message, "Give one of --rollback and --schedule"))
+    if arguments.today is not None and arguments.schedule is not None:
+        message = "a schedule goes by the clock"
+        faults.append(Fault("--today", message, "Give one of --today and --schedule"))
+    if arguments.time_zone is not None and arguments.schedule is None:
+        message = "it is the time zone of a schedule"
+        faults.append(Fault("--time-zone", message, "Give --schedule, or leave it out"))
+    if faults:
+        raise InputError(faults)
+
+
+def _keep_schedule(arguments: Arguments, expression: str, home: Home, console: Console) -> None:
+    """Run cycles at the times of a crontab line, each in a process of its own."""
+    trigger = cron_trigger(expression, arguments.time_zone)
+    once = replace(arguments, schedule=None, time_zone=None)
+    command = [sys.executable, "-m", "pipelines.retrain", *command_words(once)]
+
+    def say(line: str) -> None:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    last = LastCycle.read(home)
+    finished = None if last is None else datetime.datetime.fromisoformat(last.finished_at)
+    Schedule(trigger, command, say).serve(finished)
 
 
 def _roll_back(console: Console) -> None:

@@ -29,7 +29,8 @@ POINTING = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID")
 """Variables that MLflow sets when it is pointed at a store and an experiment."""
 
 NOT_SERVED = (
-    *("matplotlib", "mlflow", "optuna", "pillow", "requests", "rich", "torchvision", "tyro"),
+    *("apscheduler", "matplotlib", "mlflow", "optuna", "pillow", "requests", "rich"),
+    *("torchvision", "tyro", "tzdata"),
 )
 """Dependencies that a served model does without; MLflow, which loads it, comes last."""
 

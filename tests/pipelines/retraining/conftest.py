@@ -31,8 +31,15 @@ class Shop:
     """
 
     def __init__(self, folder: Path, lines: pd.DataFrame) -> None:
-        self.incoming, self.home, self.lines = folder / "incoming", folder / "artifacts", lines
+        self.folder, self.lines = folder, lines
+        self.incoming, self.home = folder / "incoming", folder / "artifacts"
         self.incoming.mkdir(parents=True, exist_ok=True)
+
+    def copy(self, folder: Path) -> "Shop":
+        """The same shop elsewhere, nothing of it shared."""
+        shutil.copytree(self.folder, folder)
+        _move_database(folder / "artifacts" / "mlflow.db", str(self.folder), str(folder))
+        return Shop(folder, self.lines)
 
     def week(self, monday: date) -> pd.DataFrame:
         days = pd.to_datetime(self.lines["order_date"]).dt.date
@@ -92,10 +99,7 @@ def begun(
 @pytest.fixture
 def shop(begun: Begun, tmp_path: Path) -> Shop:
     """A copy of the home after its first cycle, with files of its own."""
-    folder = tmp_path / "shop"
-    shutil.copytree(begun.folder, folder)
-    _move_database(folder / "artifacts" / "mlflow.db", str(begun.folder), str(folder))
-    shop = Shop(folder, begun.lines)
+    shop = Shop(begun.folder, begun.lines).copy(tmp_path / "shop")
     tracking.connect(Home.prepare(shop.home))
     return shop
 

@@ -358,6 +358,11 @@ def test_a_champion_of_another_protocol_is_never_compared_with(shop, run):
         (("--path", ".", "--volume-factor", "1"), "--volume-factor"),
         (("--path", ".", "--costs", "absent.yaml"), "absent.yaml"),
         (("--path", ".", "--today", "yesterday"), "--today"),
+        (("--path", ".", "--schedule", "0 3 * * 9"), "--schedule"),
+        (("--path", ".", "--schedule", "0 3 * * 1", "--time-zone", "Mars"), "--time-zone"),
+        (("--path", ".", "--schedule", "0 3 * * 1", "--today", "2013-01-07"), "--today"),
+        (("--path", ".", "--time-zone", "UTC"), "--time-zone"),
+        (("--rollback", "--schedule", "0 3 * * 1"), "--rollback"),
     ],
 )
 def test_wrong_usage_exits_with_2_and_says_what(home, run, words, says):
