@@ -5,7 +5,6 @@ validation part, then with several seeds. Finished runs are kept under --home, a
 goes on where it was. Ends with a report that says of each claim whether it is reproduced.
 """
 
-import platform
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -19,14 +18,15 @@ from data.validation import Fault, InputError
 from pipelines import tracking
 from pipelines.command import run_command
 from pipelines.exclusive import exclusive
-from pipelines.gauss_newton_study.claims import CLAIMS, judge
+from pipelines.gauss_newton_study.claims import CLAIMS
+from pipelines.gauss_newton_study.judging import judge
 from pipelines.gauss_newton_study.profiles import ProfileName, suites_of
 from pipelines.gauss_newton_study.reading import DataPlaces
 from pipelines.gauss_newton_study.report import ReportSubject, claim_rows, write_report
 from pipelines.gauss_newton_study.run_store import RunStore
 from pipelines.gauss_newton_study.suite_result import SuiteResult
 from pipelines.gauss_newton_study.suites import Suite
-from pipelines.gauss_newton_study.sweep import SuiteSweep
+from pipelines.gauss_newton_study.sweep import SuiteSweep, described_machine
 from pipelines.home import Home
 from pipelines.progress import ProgressReporter, progress_display
 from pipelines.source_arguments import SourceArguments, SourceName
@@ -90,7 +90,9 @@ def main(arguments: Arguments, console: Console) -> None:
             for suite in suites
         ]
         out = arguments.out or home.gauss_newton / arguments.profile
-        subject = ReportSubject(arguments.profile, _command(arguments), _machine(device), left_out)
+        subject = ReportSubject(
+            arguments.profile, _command(arguments), described_machine(device), left_out
+        )
         files = write_report(results, subject, out, arguments.every_plot)
         run = _record(results, files, arguments)
     _print(results, console)
@@ -172,11 +174,6 @@ def _print(results: list[SuiteResult], console: Console) -> None:
     for row in claim_rows([judge(claim, results) for claim in CLAIMS]):
         printed.add_row(*row)
     console.print(printed)
-
-
-def _machine(device: torch.device) -> str:
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
-    return f"{device.type} ({name}, {torch.get_num_threads()} threads), torch {torch.__version__}"
 
 
 def _command(arguments: Arguments) -> str:

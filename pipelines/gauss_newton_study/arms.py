@@ -19,6 +19,9 @@ RIVALS = (GN, MIN_NORM, SGD, MOMENTUM, ADAM)
 GGN = "GN, output Hessian"
 NO_BOTTLENECK = ", no bottleneck"
 AUGMENTED = ", augmented"
+SLOWER, INITIAL, TRUNCATED, DECAYED = ", rate x ", ", init ", ", rtol ", ", weight decay "
+"""Parts of the names of arms that differ in one number."""
+
 FIRST_VERSION = "GN, no cross term"
 NORM_MINIMISING = "GN, norm-minimising weights"
 LAST_BLOCK = "GN, last block only"
@@ -88,7 +91,7 @@ class Setting:
         optimiser = replace(_optimiser(of), **changes)  # type: ignore[arg-type]
         return Arm(
             name, (Phase(optimiser, self.epochs),), self.network, self.batch_size,
-            rates_of=(of,), question=question,
+            rates_of=(of,), question=question, compared_with=of,
         )  # fmt: skip
 
     def of_network(self, name: str, of: str, question: str, **changes: object) -> Arm:
@@ -112,7 +115,8 @@ def rivals(setting: Setting, names: Sequence[str] = RIVALS) -> tuple[Arm, ...]:
 def inverses(setting: Setting) -> tuple[Arm, ...]:
     """Q4: other inverses than the paper's, on the same steps in function space."""
     last = (0.0,) * (setting.network.num_blocks - 1) + (1.0,)
-    equal_step = replace(setting.changed(EQUAL_STEP, MIN_NORM, "Q4"), rates_of=(GN,))
+    changed = setting.changed(EQUAL_STEP, MIN_NORM, "Q4")
+    equal_step = replace(changed, rates_of=(GN,), compared_with=GN)
     return (
         equal_step,
         setting.changed(FIRST_VERSION, question="Q4", cross_term=False),
@@ -128,7 +132,7 @@ def regularisations(setting: Setting) -> tuple[Arm, ...]:
     """Q5 and figure 14: how singular values are treated."""
     truncations = tuple(
         setting.changed(
-            f"GN, rtol {rtol:g}", question="Q5", pseudo_inverse=PseudoInverse(rtol=rtol)
+            f"{GN}{TRUNCATED}{rtol:g}", question="Q5", pseudo_inverse=PseudoInverse(rtol=rtol)
         )
         for rtol in (0.0, 1e-4, 1e-3, 1e-1)
     )
@@ -142,7 +146,7 @@ def regularisations(setting: Setting) -> tuple[Arm, ...]:
 def slower(setting: Setting) -> tuple[Arm, ...]:
     """Q3 and figure 12: smaller learning rates of Gauss-Newton."""
     return tuple(
-        replace(setting.changed(f"GN, rate x {factor:g}", question="Q3"), rate_factor=factor)
+        replace(setting.changed(f"{GN}{SLOWER}{factor:g}", question="Q3"), rate_factor=factor)
         for factor in (0.1, 0.01)
     )
 
@@ -150,7 +154,7 @@ def slower(setting: Setting) -> tuple[Arm, ...]:
 def weight_decays(setting: Setting) -> tuple[Arm, ...]:
     """Figure 13: weight decay."""
     return tuple(
-        setting.changed(f"GN, weight decay {decay:g}", question="F13", weight_decay=decay)
+        setting.changed(f"{GN}{DECAYED}{decay:g}", question="F13", weight_decay=decay)
         for decay in (1e-3, 1e-2)
     )
 
@@ -159,7 +163,15 @@ def output_hessian(setting: Setting) -> tuple[Arm, ...]:
     """Q7: the true output Hessian instead of the identity, damped, tuned by itself."""
     optimiser = replace(_optimiser(GN), curvature="softmax", curvature_damping=GGN_DAMPING)
     arm = setting.tuned(GN)
-    return (replace(arm, name=GGN, phases=(Phase(optimiser, setting.epochs),), question="Q7"),)
+    return (
+        replace(
+            arm,
+            name=GGN,
+            phases=(Phase(optimiser, setting.epochs),),
+            question="Q7",
+            compared_with=GN,
+        ),
+    )
 
 
 def sizes(setting: Setting, hidden: Sequence[int], batches: Sequence[int]) -> tuple[Arm, ...]:
@@ -180,7 +192,7 @@ def beginnings(setting: Setting) -> tuple[Arm, ...]:
     """Q9 and figure 8: scale of the weights at the beginning."""
     scales: tuple[float | Literal["xavier"], ...] = (1e-6, 1e-2, "xavier")
     return tuple(
-        setting.of_network(f"{of}, init {scale}", of, "Q9", init_std=scale)
+        setting.of_network(f"{of}{INITIAL}{scale}", of, "Q9", init_std=scale)
         for scale in scales
         for of in (GN, ADAM)
     )
@@ -199,6 +211,7 @@ def switches(setting: Setting, at: int, after: int) -> tuple[Arm, ...]:
             f"{first} then {second}",
             (Phase(_optimiser(first), at), Phase(_optimiser(second), after)),
             setting.network, setting.batch_size, rates_of=(first, second), question="Q10",
+            compared_with=f"{first} then {first}",
         )
         for first in (GN, ADAM)
         for second in (GN, ADAM)
@@ -221,7 +234,13 @@ def no_bottleneck(setting: Setting, names: Sequence[str] = (GN, SGD, ADAM)) -> t
     """Figure 5: half-layers without frozen projections, tuned by themselves."""
     network = replace(setting.network, hidden=None)
     return tuple(
-        replace(setting.tuned(name), name=name + NO_BOTTLENECK, network=network, question="F5")
+        replace(
+            setting.tuned(name),
+            name=name + NO_BOTTLENECK,
+            network=network,
+            question="F5",
+            compared_with=name,
+        )
         for name in names
     )
 

@@ -140,13 +140,22 @@ def no_late_progress(result: SuiteResult) -> np.ndarray | None:
     return result.per_seed(GN + LONG, figure, seeds)
 
 
-def least_of_slow(result: SuiteResult) -> np.ndarray | None:
-    """Least final training loss of GN at its own and smaller rates, over Adam's; logarithm."""
-    names = [GN, *(name for name in result.runs if name.startswith("GN, rate x"))]
-    if len(names) == 1:
-        return None
-    values = paired(result, logarithm(at_end("train_loss")), *names, ADAM)
-    return None if values is None else values[:-1].min(axis=0) - values[-1]
+def least_of_all(names: tuple[str, ...], prefix: str) -> Figure:
+    """Least final training loss of several arms of Gauss-Newton over Adam's; logarithm.
+
+    Args:
+        names: Arms that count.
+        prefix: So do all arms whose names begin like this; without any there is nothing to test.
+    """
+
+    def compute(result: SuiteResult) -> np.ndarray | None:
+        family = [name for name in result.runs if name.startswith(prefix)]
+        if not family:
+            return None
+        values = paired(result, logarithm(at_end("train_loss")), *names, *family, ADAM)
+        return None if values is None else values[:-1].min(axis=0) - values[-1]
+
+    return compute
 
 
 def gap_of_updates(run: FinishedRun) -> float:

@@ -1,21 +1,22 @@
-"""The paper's claims as figures that are positive, seed by seed, where a claim holds.
+"""The paper's claims as figures that are positive, seed by seed, where a claim holds."""
 
-A claim is judged on each suite by the 95 % Student interval of its figure over seeds (the same
-seeds begin, order and project alike for all arms, so differences are paired), and over all suites
-as `intervals.combined` says.
-"""
-
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-from pipelines.gauss_newton_study.arms import ADAM, DAMPED, GN, NO_BOTTLENECK, NOISE, SGD
+from pipelines.gauss_newton_study.arms import (
+    ADAM,
+    DAMPED,
+    GN,
+    INITIAL,
+    NO_BOTTLENECK,
+    NOISE,
+    SGD,
+    SLOWER,
+    TRUNCATED,
+)
 from pipelines.gauss_newton_study.claim_figures import (
-    Figure,
     at_equal_loss,
     difference,
     gap_of_updates,
     later_blocks_first,
-    least_of_slow,
+    least_of_all,
     least_rival,
     log_ratio,
     logarithm,
@@ -23,11 +24,10 @@ from pipelines.gauss_newton_study.claim_figures import (
     nearer_to_sgd,
     no_late_progress,
 )
-from pipelines.gauss_newton_study.intervals import Interval, Verdict, combined
+from pipelines.gauss_newton_study.judging import Claim
 from pipelines.gauss_newton_study.suite_result import (
     EARLY,
     LATE,
-    SuiteResult,
     after_epoch,
     at_end,
     mean_log,
@@ -36,85 +36,6 @@ from pipelines.gauss_newton_study.suite_result import (
 
 MARGIN = 0.05
 """A change of the loss by less than 5 % counts as minimal (figure 13's claim)."""
-
-
-@dataclass(frozen=True)
-class Claim:
-    """Something that the paper says, and how it is measured here.
-
-    Attributes:
-        key: Short name.
-        place: Figure or section of the paper.
-        statement: What it says.
-        measured: The figure in words.
-        figure: Its computation.
-        full_batch: Whether it is tested on full-batch suites, else on mini-batch ones.
-        margin: For claims that something does not matter: how much is minimal.
-    """
-
-    key: str
-    place: str
-    statement: str
-    measured: str
-    figure: Figure
-    full_batch: bool = False
-    margin: float | None = None
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What one suite says of a claim.
-
-    Attributes:
-        suite: Its name.
-        interval: Of the figure over seeds.
-        verdict: By the claim's rule.
-    """
-
-    suite: str
-    interval: Interval
-    verdict: Verdict
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A claim and all that was found of it.
-
-    Attributes:
-        claim: The claim.
-        evidence: Of each suite that tests it.
-    """
-
-    claim: Claim
-    evidence: tuple[Evidence, ...]
-
-    @property
-    def verdict(self) -> Verdict:
-        """Over all suites."""
-        return combined([found.verdict for found in self.evidence])
-
-
-def judge(claim: Claim, results: Sequence[SuiteResult]) -> Judged:
-    """Hold a claim against every suite of its kind.
-
-    Args:
-        claim: What is said.
-        results: Of all suites; those without the arms that it needs are left out.
-    """
-    evidence = []
-    for result in results:
-        if result.suite.is_full_batch is not claim.full_batch:
-            continue
-        values = claim.figure(result)
-        if values is None or not len(values):
-            continue
-        interval = Interval.over_seeds(values)
-        verdict = (
-            interval.verdict() if claim.margin is None else interval.verdict_within(claim.margin)
-        )
-        evidence.append(Evidence(result.suite.name, interval, verdict))
-    return Judged(claim, tuple(evidence))
-
 
 CLAIMS = (
     Claim(
@@ -134,6 +55,12 @@ CLAIMS = (
         "GN's training loss saturates; Adam's ends below it",
         "ln(GN's / Adam's training loss) at the end",
         log_ratio(GN, ADAM, "train_loss"),
+    ),
+    Claim(
+        "sgd-overtakes", "Fig. 2",
+        "On CIFAR-10 SGD's training loss, too, ends below GN's",
+        "ln(GN's / SGD's training loss) at the end",
+        log_ratio(GN, SGD, "train_loss"), data=("cifar10",),
     ),
     Claim(
         "test-loss", "Fig. 2",
@@ -223,6 +150,12 @@ CLAIMS = (
         log_ratio("GN, init 1e-06", "GN, init 0.01", "train_loss"),
     ),
     Claim(
+        "any-init", "Fig. 8",
+        "With any of these beginnings GN ends above Adam",
+        "ln(least training loss of GN over all beginnings / Adam's)",
+        least_of_all((GN,), f"{GN}{INITIAL}"),
+    ),
+    Claim(
         "weights-move", "Fig. 9",
         "GN turns the weights away from their beginning more than SGD",
         "cosine with the beginning, SGD's minus GN's",
@@ -238,7 +171,7 @@ CLAIMS = (
         "slower-rates", "Fig. 12",
         "Smaller learning rates do not remove the saturation",
         "ln(least training loss of GN over rates x 1, 0.1, 0.01 / Adam's)",
-        least_of_slow,
+        least_of_all((GN,), f"{GN}{SLOWER}"),
     ),
     Claim(
         "weight-decay", "Fig. 13",
@@ -257,5 +190,23 @@ CLAIMS = (
         "Adding noise to the features instead is worse than truncating",
         "ln(test loss with noise / truncated)",
         log_ratio(NOISE, GN, "test_loss"),
+    ),
+    Claim(
+        "any-regularisation", "Fig. 14",
+        "With any of these regularisations GN ends above Adam",
+        "ln(least training loss of GN over truncation, damping and noise / Adam's)",
+        least_of_all((GN, DAMPED, NOISE), f"{GN}{TRUNCATED}"),
+    ),
+    Claim(
+        "regression-speed", "Fig. 15",
+        "In regression on a full batch GN's training loss falls fastest",
+        "mean over epochs of ln(training loss): the lower of SGD's and Adam's minus GN's",
+        least_rival(mean_log("train_loss")), full_batch=True, regression=True,
+    ),
+    Claim(
+        "regression-saturation", "Fig. 15",
+        "In regression with mini-batches GN stagnates above Adam",
+        "ln(GN's / Adam's training loss) at the end",
+        log_ratio(GN, ADAM, "train_loss"), regression=True,
     ),
 )  # fmt: skip

@@ -34,6 +34,11 @@ class DataOptions:
     seed: int = 0
 
     @property
+    def is_regression(self) -> bool:
+        """Whether values are predicted instead of classes."""
+        return self.name in ("wine", "superconductivity")
+
+    @property
     def title(self) -> str:
         """What tables and figures call it."""
         title: str = "teacher (synthetic)" if self.name == "teacher" else self.name

@@ -8,7 +8,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pipelines.gauss_newton_study.arms import ADAM, GN, LONG, MIN_NORM, NO_BOTTLENECK, RIVALS
+from pipelines.gauss_newton_study.arms import (
+    ADAM,
+    DAMPED,
+    DECAYED,
+    GN,
+    INITIAL,
+    LONG,
+    MIN_NORM,
+    NO_BOTTLENECK,
+    NOISE,
+    RIVALS,
+    SLOWER,
+    TRUNCATED,
+)
 from pipelines.gauss_newton_study.intervals import Interval
 from pipelines.gauss_newton_study.representations import blockwise_cka
 from pipelines.gauss_newton_study.run_store import FinishedRun
@@ -167,19 +180,20 @@ def suite_figures(result: SuiteResult) -> dict[str, Figure]:
     if _blocks(result, [GN]):
         figures["kernel_and_features"] = kernel_and_features(result)
         figures["pairwise_cka"] = pairwise_features(result)
-    families = {
-        "no_bottleneck": NO_BOTTLENECK,
-        "long": LONG,
-        "switch": " then ",
-        "init": ", init ",
-        "rates": "GN, rate x",
-        "weight_decay": "GN, weight decay",
+    both = (GN, ADAM)
+    families: dict[str, tuple[str, tuple[str, ...]]] = {
+        "no_bottleneck": (NO_BOTTLENECK, ()),
+        "long": (LONG, ()),
+        "switch": (" then ", ()),
+        "init": (INITIAL, both),
+        "rates": (SLOWER, both),
+        "weight_decay": (DECAYED, both),
+        "regularisation": (TRUNCATED, (*both, DAMPED, NOISE)),
     }
-    for name, part in families.items():
+    for name, (part, beside) in families.items():
         arms = [arm for arm in result.runs if part in arm]
         if arms:
-            own = [GN, ADAM] if name in ("rates", "weight_decay", "init") else []
-            figures[name] = learning_curves(result, [*own, *arms])
+            figures[name] = learning_curves(result, [*beside, *arms])
     if len(result.runs) > len(RIVALS):
         figures["final_losses"] = final_losses(result, list(result.runs), "all arms")
     return figures
@@ -258,6 +272,6 @@ def _mean_cka(result: SuiteResult, one: str, other: str, block: int) -> float:
 def _label(column: str, result: SuiteResult) -> str:
     if column.startswith("cka."):
         return f"CKA, block {int(column.removeprefix('cka.')) + 1}"
-    if column.endswith("accuracy") and result.suite.data.name in ("wine", "superconductivity"):
+    if column.endswith("accuracy") and result.suite.data.is_regression:
         return SPOKEN[column].replace("accuracy", "R squared")
     return SPOKEN[column]

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from data.files import atomic_file
-from pipelines.gauss_newton_study.claims import CLAIMS, Judged, judge
+from pipelines.gauss_newton_study.claims import CLAIMS
 from pipelines.gauss_newton_study.decisive import (
     DECISIVE,
     decisive_answer,
@@ -18,6 +18,8 @@ from pipelines.gauss_newton_study.decisive import (
 )
 from pipelines.gauss_newton_study.figures import suite_figures
 from pipelines.gauss_newton_study.intervals import Interval, Verdict
+from pipelines.gauss_newton_study.judging import Judged, judge
+from pipelines.gauss_newton_study.questions import QUESTIONS, answers
 from pipelines.gauss_newton_study.run_table import run_table, trial_table
 from pipelines.gauss_newton_study.suite_result import (
     WHOLE,
@@ -32,6 +34,26 @@ FOLDER = "gauss_newton"
 
 DOTS_PER_INCH, COLOURS = 80, 48
 """Of the plots, which stay small enough to be kept beside the report."""
+
+PAPER_FIGURES = """\
+| paper | plot | suites |
+|---|---|---|
+| 1 | `learning_curves` | full batch |
+| 2 | `learning_curves` | mini-batch |
+| 3 | `update_effects`, with another batch and held-out samples beside it | mini-batch |
+| 4, 10 | `kernel_and_features` | mini-batch |
+| 5 | `no_bottleneck` | ablations |
+| 6 | `long` | ablations |
+| 7 | `switch` | ablations |
+| 8 | `init` | ablations |
+| 9 | `weights` | mini-batch |
+| 11 | `pairwise_cka` | mini-batch |
+| 12 | `rates` | ablations |
+| 13 | `weight_decay` | ablations |
+| 14 | `regularisation` | ablations |
+| 15 | `learning_curves` | regressions |
+
+Plots that are not shown below are written by `--every-plot`."""
 
 RULES = """\
 - Learning rates: six per optimiser over two and a half decades, chosen by the lowest validation
@@ -116,6 +138,9 @@ def write_report(
             *_head(subject, results),
             *_summary(judged),
             *_decisive(results),
+            *_ablations(results),
+            "## The paper's figures here",
+            PAPER_FIGURES,
             *(part for result in results for part in _suite(result, shown[result.suite.name])),
             "## Rules",
             RULES,
@@ -186,6 +211,19 @@ def _decisive(results: Sequence[SuiteResult]) -> list[str]:
         cells = [found[name].text() if name in found else "" for found in intervals.values()]
         rows.append([f"{name}: {measured}", *cells])
     return [*heading, _table(rows)]
+
+
+def _ablations(results: Sequence[SuiteResult]) -> list[str]:
+    asked = "\n".join(f"- {key}: {text}" for key, text in QUESTIONS.items())
+    rows = [["", "suite", "arm", "against", "ln test loss ratio", "test loss", "ln training loss"]]
+    rows += [
+        [
+            answer.question, answer.suite, answer.arm, answer.compared_with,
+            answer.test_loss.text(), answer.words, answer.training_loss.text(),
+        ]
+        for answer in answers(results)
+    ]  # fmt: skip
+    return ["## Ablations", asked, _table(rows) if len(rows) > 1 else "None was run."]
 
 
 def _suite(result: SuiteResult, plots: Sequence[str]) -> list[str]:

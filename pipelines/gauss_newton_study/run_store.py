@@ -80,6 +80,7 @@ class RunStore:
         experiment: Experiment,
         record: Record,
         seconds: float,
+        machine: str,
     ) -> Path:
         """Keep a finished run; its JSON file appears last, and whole.
 
@@ -90,6 +91,7 @@ class RunStore:
             experiment: What was done.
             record: What came of it.
             seconds: Wall time.
+            machine: Where.
 
         Returns:
             The JSON file.
@@ -106,6 +108,7 @@ class RunStore:
             "diverged": record.diverged,
             "num_parameters": record.num_parameters,
             "seconds": seconds,
+            "machine": machine,
             "epochs": _without_non_numbers(record.epochs),
             "steps": _without_non_numbers(record.steps),
         }

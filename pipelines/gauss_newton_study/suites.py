@@ -35,7 +35,8 @@ class Arm:
         batch_size: Samples of an update; None: full batch.
         augment: Whether images are cropped at random.
         seeds: How many runs, if fewer than the suite's.
-        question: Ablation of the study design that the arm belongs to, `Q1` to `Q13`.
+        question: Question of the study design that the arm belongs to, see `questions`.
+        compared_with: Arm that it changes in one thing.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Arm:
     augment: bool = False
     seeds: int | None = None
     question: str = ""
+    compared_with: str = ""
 
     def __post_init__(self) -> None:
         """Check that it is clear where learning rates come from.
@@ -120,14 +122,17 @@ class Suite:
         """Check the arms against each other.
 
         Raises:
-            ValueError: A name is given twice, a rate is taken from an arm that is not tuned, or
-                tuned arms try different numbers of rates.
+            ValueError: A name is given twice, an arm is compared with one that is not there or
+                takes its rate from one that is not tuned, or tuned arms try different numbers of
+                rates.
         """
         names = [arm.name for arm in self.arms]
         tuned = {arm.name: len(arm.rates) for arm in self.arms if arm.rates}
         if len(set(names)) < len(names):
             raise ValueError(f"{self.name}: an arm's name is given twice")
         for arm in self.arms:
+            if arm.compared_with and arm.compared_with not in names:
+                raise ValueError(f"{self.name}: {arm.name} is compared with an arm not there")
             if not set(arm.rates_of) <= tuned.keys():
                 raise ValueError(f"{self.name}: {arm.name} takes its rate from an arm not tuned")
         if len(set(tuned.values())) > 1:

@@ -1,5 +1,6 @@
 """Run what is not done of a suite: trials of learning rates first, then every arm and seed."""
 
+import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -150,8 +151,9 @@ class SuiteSweep:
         record = train(experiment, self._data, report, self._device)
         seconds = time.perf_counter() - started
         path = self._store.write(
-            key, self._suite.data, self._data.name, experiment, record, seconds
-        )
+            key, self._suite.data, self._data.name, experiment, record, seconds,
+            described_machine(self._device),
+        )  # fmt: skip
         if is_reported:
             self._log(experiment, key, name, path, part.history)
         self._reporter.say(f"{self._suite.name}: {name}: {seconds:.1f} s")
@@ -170,6 +172,14 @@ class SuiteSweep:
             tracking.log_history(child.info.run_id, finite)
             tracking.log_metrics(finite[-1][1])
             tracking.log_file(path, "run")
+
+
+def described_machine(device: torch.device) -> str:
+    """Device, threads and version that a run's figures depend on beside its options."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    threads = torch.get_num_threads()
+    counted = f"{threads} thread" + ("s" if threads > 1 else "")
+    return f"{device.type} ({name}, {counted}), torch {torch.__version__}"
 
 
 def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

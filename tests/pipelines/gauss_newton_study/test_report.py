@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pipelines.gauss_newton_study.claims import CLAIMS, judge
+from pipelines.gauss_newton_study.claims import CLAIMS
+from pipelines.gauss_newton_study.judging import judge
 from pipelines.gauss_newton_study.report import ReportSubject, claim_rows, write_report
 from pipelines.gauss_newton_study.suite_result import SuiteResult
 from pipelines.gauss_newton_study.suites import Suite

@@ -30,7 +30,7 @@ def test_a_run_comes_back_as_it_was(record: Record, suite: Suite, tmp_path: Path
     experiment = suite.arms[0].experiment({"GN": 0.3}, suite.measuring, 1)
     key = store.key(suite.data, "", experiment)
     assert not store.has(key)
-    path = store.write(key, suite.data, "teacher", experiment, record, 2.5)
+    path = store.write(key, suite.data, "teacher", experiment, record, 2.5, "here")
     assert store.has(key)
     found = store.read(key)
     assert (found.learning_rates, found.seed, found.seconds) == ((0.3,), 1, 2.5)
@@ -42,6 +42,7 @@ def test_a_run_comes_back_as_it_was(record: Record, suite: Suite, tmp_path: Path
     assert found.grams is not None and record.grams is not None
     np.testing.assert_allclose(found.grams, record.grams.numpy(), rtol=1e-6)
     content = json.loads(path.read_text())
+    assert content["machine"] == "here"
     assert content["experiment"]["phases"][0]["optimiser"]["name"] == "gn"
     assert set(content["seeds"]) == {"network", "order", "augmentation", "probes", "noise"}
     assert not list((tmp_path / "runs").glob("*.partial"))
@@ -54,7 +55,7 @@ def test_what_is_infinite_or_missing_survives(record: Record, suite: Suite, tmp_
         record, epochs={"epoch": [0.0, 1.0], "train_loss": [float("nan"), float("inf")]},
         grams=None, diverged=True,
     )  # fmt: skip
-    store.write("some-key", suite.data, "teacher", experiment, broken, 1.0)
+    store.write("some-key", suite.data, "teacher", experiment, broken, 1.0, "here")
     found = store.read("some-key")
     assert found.diverged and found.grams is None
     np.testing.assert_array_equal(found.epochs["train_loss"], [np.nan, np.inf])
