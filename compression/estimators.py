@@ -6,9 +6,20 @@ from functools import partial
 from compression.curvature import Curvature
 from compression.families.layered import FAMILIES
 from compression.learning import LearnedInverse
+from compression.rivals.block import BlockFisher
+from compression.rivals.diagonal import DiagonalFisher
+from compression.rivals.layerwise import LayerwiseHessian
+from compression.rivals.low_rank import LowRankFisher
+from compression.rivals.magnitude import Magnitude
 
 CURVATURES: dict[str, Callable[[], Curvature]] = {
-    family: partial(LearnedInverse, family) for family in FAMILIES
+    **{family: partial(LearnedInverse, family) for family in FAMILIES},
+    "magnitude": Magnitude,
+    "diagonal_fisher": DiagonalFisher,
+    "block_fisher": BlockFisher,
+    "woodfisher": partial(LowRankFisher, by_layer=True),
+    "mfac": LowRankFisher,
+    "layerwise": LayerwiseHessian,
 }
 """Maker of each named estimate, with its defaults."""
 

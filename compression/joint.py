@@ -19,6 +19,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from compression.conjugate_gradients import conjugate_gradients
+from compression.selection import PruningStep
+
 Choose = Callable[[Tensor], Tensor]
 """From scores `(size,)` to the mask of what is kept: the highest, as structure and sparsity ask."""
 
@@ -94,11 +97,54 @@ class Effort:
         tolerance: Conjugate gradients end at this share of the gradient's first norm.
     """
 
-    thresholding_steps: int = 30
-    swap_rounds: int = 30
-    swap_iterations: int = 10
-    final_iterations: int = 200
+    thresholding_steps: int = 3
+    swap_rounds: int = 20
+    swap_iterations: int = 8
+    final_iterations: int = 80
     tolerance: float = 1e-5
+
+
+@dataclass(frozen=True)
+class JointSelection:
+    """Solver of a step of pruning that chooses and compensates as one problem.
+
+    The quadratic is the curvature's own `forward_product`; its inverse diagonal gives the metric,
+    `1 / [F^-1]_ii`: what a weight costs when all others make up for it.
+
+    Args:
+        first_order: Weight of the gradient of the loss; 0 leaves it out, 1 is the loss' own where
+            the curvature is the Fisher matrix. Curvature from gradients of groups of `b` examples
+            is `1/b` of that, and so should be this.
+        effort: How long to search.
+    """
+
+    first_order: float = 0.0
+    effort: Effort = Effort()
+
+    @property
+    def needs_gradient(self) -> bool:
+        """Whether a step must carry the gradient of the loss."""
+        return self.first_order > 0
+
+    @torch.no_grad()
+    def __call__(self, step: PruningStep) -> tuple[Tensor, Tensor]:
+        """New mask, bool `(size,)`, and new weights `(size,)`, exactly 0 where removed.
+
+        Raises:
+            NotFittedError: The curvature has no forward product.
+        """
+        diagonal = step.curvature.inverse_diagonal()
+        slope = torch.zeros_like(step.weights)
+        if step.gradient is not None:
+            slope = self.first_order * torch.where(step.mask, step.gradient, 0)
+        quadratic = Quadratic(
+            step.curvature.forward_product,
+            torch.where(step.mask, step.weights, 0),
+            slope,
+            torch.where(step.mask, diagonal, 1).reciprocal(),
+        )
+        found = choose_jointly(quadratic, step.select, self.effort)
+        return found.mask, found.weights
 
 
 def choose_jointly(quadratic: Quadratic, choose: Choose, effort: Effort) -> Candidate:
@@ -128,23 +174,18 @@ def least_on_support(
         iterations: Most steps.
         tolerance: Where to end, as a share of the gradient's norm at the start.
     """
-    weights, gradient = start.weights.clone(), start.gradient.clone()
-    residual = torch.where(start.mask, -gradient, 0)
-    direction = residual / quadratic.metric
-    size = float(residual @ direction)
-    end = size * tolerance**2
-    for _ in range(iterations):
-        if size <= end:
-            break
-        image = quadratic.product(direction)
-        step = size / float(direction @ image)
-        weights += step * direction
-        gradient += step * image
-        residual = torch.where(start.mask, -gradient, 0)
-        scaled = residual / quadratic.metric
-        before, size = size, float(residual @ scaled)
-        direction = scaled + size / before * direction
-    return Candidate(start.mask, weights, gradient, quadratic.value(weights, gradient))
+
+    def product(vector: Tensor) -> Tensor:
+        return torch.where(start.mask, quadratic.product(vector), 0)
+
+    solution = conjugate_gradients(
+        product,
+        torch.where(start.mask, -start.gradient, 0),
+        lambda vector: vector / quadratic.metric,
+        tolerance=tolerance,
+        max_iterations=iterations,
+    )
+    return Candidate.at(quadratic, start.mask, start.weights + solution.values)
 
 
 def _thresholded(quadratic: Quadratic, choose: Choose, steps: int) -> Candidate:

@@ -6,8 +6,20 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
-from compression.joint import Candidate, Effort, Quadratic, choose_jointly, least_on_support
+from compression.errors import NotFittedError
+from compression.joint import (
+    Candidate,
+    Effort,
+    JointSelection,
+    Quadratic,
+    choose_jointly,
+    least_on_support,
+)
+from compression.likelihoods import Categorical
+from compression.rivals.low_rank import LowRankFisher
+from compression.surgeon import Surgeon
 
 
 def make_quadratic(size, seed, slope=0.0, rank=None):
@@ -116,3 +128,51 @@ def test_what_must_stay_stays():
         return keep_largest(4)(torch.where(torch.arange(10) == 0, torch.inf, scores))
 
     assert choose_jointly(quadratic, choose, Effort()).mask[0]
+
+
+@pytest.fixture
+def data():
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(60, 6, generator=generator, dtype=torch.float64)
+    return [(inputs, inputs[:, :3].argmax(dim=1))]
+
+
+def make_surgeon(data, curvature, **settings):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 3)).double().eval()
+    surgeon = Surgeon(network, Categorical(), data, curvature, damping=1e-3, **settings)
+    surgeon.fit()
+    return surgeon
+
+
+@pytest.mark.parametrize("first_order", [0.0, 1.0])
+def test_the_surgeon_prunes_to_the_least_point_of_its_quadratic(data, first_order):
+    curvature = LowRankFisher(60, 1)
+    surgeon = make_surgeon(data, curvature, solver=JointSelection(first_order))
+    space, model = surgeon.problem.space, surgeon.model
+    before, kept = space.read(model), torch.ones(space.size, dtype=torch.bool)
+    gradient = curvature.state_dict()["gradients"].sum(dim=0) / 60**0.5
+    surgeon.step(0.6)
+    curvature.set_mask(kept)
+    after = space.read(model)
+    slope = curvature.forward_product(after - before) + first_order * gradient
+    assert surgeon.sparsity == pytest.approx(0.6, abs=0.02)
+    assert not after[~surgeon.mask].any()
+    assert slope[surgeon.mask].norm() < 1e-4 * slope.norm()
+
+
+def test_stages_keep_removed_weights_removed_and_structure_holds(data):
+    surgeon = make_surgeon(data, LowRankFisher(60, 1), structure=(1, 3), solver=JointSelection(1.0))
+    surgeon.step(0.3)
+    first = surgeon.mask.clone()
+    surgeon.refine()
+    surgeon.step(0.6)
+    assert not (surgeon.mask & ~first).any()
+    kept = surgeon.masks["0.weight"].view(-1, 3).sum(dim=1)
+    assert int(kept.min()) >= 1
+
+
+def test_curvature_without_products_is_refused(data):
+    surgeon = make_surgeon(data, "magnitude", solver=JointSelection())
+    with pytest.raises(NotFittedError, match="forward product"):
+        surgeon.step(0.5)

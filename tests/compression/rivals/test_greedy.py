@@ -1,0 +1,110 @@
+import pytest
+import torch
+from torch import nn
+
+from compression.errors import StructureError
+from compression.likelihoods import Categorical
+from compression.rivals.greedy import REMOVALS_BETWEEN_COMPACTIONS, GreedyByRow, removal_costs
+from compression.rivals.layerwise import LayerwiseHessian
+from compression.rivals.low_rank import LowRankFisher
+from compression.surgeon import Surgeon
+
+
+def positive_definite(size, seed):
+    rows = torch.randn(
+        2 * size, size, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)
+    )
+    return rows.T @ rows / size
+
+
+def one_by_one(weights, hessian):
+    """Costs by the definition: after each removal, least squares on what is left of the row."""
+    kept, current = list(range(len(weights))), weights.clone()
+    costs, highest = torch.zeros_like(weights), 0.0
+    while kept:
+        inverse = torch.linalg.inv(hessian[kept][:, kept])
+        single = current[kept].square() / (2 * inverse.diagonal())
+        place = int(single.argmin())
+        highest = max(highest, float(single[place]))
+        chosen = kept[place]
+        costs[chosen] = highest
+        current[kept] -= inverse[:, place] * current[chosen] / inverse[place, place]
+        kept.remove(chosen)
+    return costs
+
+
+@pytest.mark.parametrize("num_inputs", [6, REMOVALS_BETWEEN_COMPACTIONS + 5])
+def test_costs_are_those_of_removing_one_by_one(num_inputs):
+    hessian = positive_definite(num_inputs, seed=0)
+    weights = torch.randn(3, num_inputs, dtype=torch.float64)
+    found = removal_costs(weights, torch.linalg.inv(hessian).unsqueeze(0))
+    for costs, row in zip(found, weights, strict=True):
+        torch.testing.assert_close(costs, one_by_one(row, hessian))
+
+
+def test_what_is_removed_already_costs_nothing():
+    hessian = positive_definite(5, seed=1)
+    kept = torch.tensor([True, False, True, True, False])
+    weights = torch.where(kept, torch.randn(5, dtype=torch.float64), 0)
+    inverse = torch.zeros_like(hessian)
+    inverse[kept.nonzero(), kept] = torch.linalg.inv(hessian[kept][:, kept])
+    found = removal_costs(weights.unsqueeze(0), inverse.unsqueeze(0)).squeeze(0)
+    assert not found[~kept].any()
+    torch.testing.assert_close(found[kept], one_by_one(weights[kept], hessian[kept][:, kept]))
+
+
+def pruned(problem, loader, curvature, sparsities, **settings):
+    surgeon = Surgeon(
+        problem.model, problem.likelihood, loader, curvature, damping=problem.damping, **settings
+    )
+    surgeon.fit()
+    surgeon.prune(sparsities)
+    return surgeon
+
+
+@pytest.mark.parametrize("sparsities", [(0.5,), (0.25, 0.5)])
+def test_the_kept_weights_are_least_squares_on_their_support(problem, loader, sparsities):
+    dense = problem.space.read(problem.model)
+    if len(sparsities) > 1:
+        pruned(problem, loader, LayerwiseHessian(), sparsities[:1], solver=GreedyByRow())
+        dense = problem.space.read(problem.model)
+    curvature = LayerwiseHessian()
+    curvature.attach(problem)
+    curvature.fit(loader)
+    surgeon = pruned(problem, loader, LayerwiseHessian(), sparsities[-1:], solver=GreedyByRow())
+    found = surgeon.problem.space.read(problem.model)
+    gradient = curvature.forward_product(found - dense)
+    assert surgeon.sparsity == 0.5
+    torch.testing.assert_close(
+        gradient[surgeon.mask], torch.zeros_like(gradient[surgeon.mask]), rtol=0, atol=1e-12
+    )
+
+
+def test_it_changes_outputs_less_than_magnitude_does():
+    torch.manual_seed(0)
+    inputs = torch.randn(200, 12, dtype=torch.float64) @ positive_definite(12, seed=2)
+    loader = [(inputs, torch.zeros(200, dtype=torch.int64))]
+    changes = {}
+    for curvature, solver in ((LayerwiseHessian(), GreedyByRow()), ("magnitude", None)):
+        torch.manual_seed(1)
+        network = nn.Linear(12, 6, bias=False).double().eval()
+        before = network(inputs)
+        surgeon = Surgeon(network, Categorical(), loader, curvature, damping=1e-6, solver=solver)
+        surgeon.fit()
+        surgeon.step(0.5)
+        changes[type(curvature)] = (network(inputs) - before).square().sum().item()
+    assert changes[LayerwiseHessian] < 0.5 * changes[str]
+
+
+@pytest.mark.parametrize(
+    ("curvature", "structure"),
+    [(LowRankFisher(10, 1), "unstructured"), (LayerwiseHessian(), (2, 4))],
+)
+def test_other_curvature_or_structure_is_refused(curvature, structure):
+    torch.manual_seed(0)
+    network = nn.Linear(4, 3).double().eval()
+    loader = [(torch.randn(20, 4, dtype=torch.float64), torch.zeros(20, dtype=torch.int64))]
+    surgeon = Surgeon(network, Categorical(), loader, curvature, structure, solver=GreedyByRow())
+    surgeon.fit()
+    with pytest.raises(StructureError, match="greedy"):
+        surgeon.step(0.5)
