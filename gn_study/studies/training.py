@@ -136,6 +136,8 @@ class _Run:
             diagnose(optimiser, measured)
             started = time.perf_counter()
             step(self._model, optimiser, loss, batch.inputs, batch.targets)
+            if batch.inputs.is_cuda:
+                torch.cuda.synchronize(batch.inputs.device)
             if not measured:
                 seconds.append(time.perf_counter() - started)
             if before is not None:

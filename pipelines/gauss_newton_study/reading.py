@@ -1,6 +1,6 @@
 """Where the data of the studies lie, and how each is read."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -78,9 +78,10 @@ class DataPlaces:
             case "teacher":
                 assert options.train is not None and options.test is not None
                 sizes = options.train, options.validation, options.test
-                return teacher_data(
+                drawn = teacher_data(
                     TEACHER_WIDTH, TEACHER_HIDDEN, TEACHER_CLASSES, sizes, options.seed
                 )
+                return replace(drawn, name=options.title)
             case "digits":
                 return digits_data(options)
             case "wine":
