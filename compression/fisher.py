@@ -9,6 +9,7 @@ gradient of the loss in the outputs: at targets drawn from the model (unbiased),
 targets (the empirical Fisher, which is not the Fisher matrix).
 """
 
+import math
 from collections.abc import Callable
 from typing import TypeAlias, cast
 
@@ -67,6 +68,7 @@ def sampled_product(
     likelihood = problem.likelihood
 
     def metric(outputs: Tensor, tangents: Tensor) -> Tensor:
+        _require_finite(outputs, "an output")
         return _score_product(problem, outputs, likelihood.sample(outputs, generator), tangents)
 
     return _product(problem, inputs, vector, metric)[0]
@@ -128,6 +130,37 @@ def loss_gradient(problem: Problem, inputs: Inputs, targets: Tensor) -> Tensor:
         DivergedError: The loss is not finite.
     """
     return _gradient(problem, inputs, targets)[0]
+
+
+def drawn_gradient(problem: Problem, inputs: Inputs, generator: Generator | None = None) -> Tensor:
+    """A vector whose outer product has the batch's Fisher matrix for its mean.
+
+    It is the gradient of the mean loss at targets drawn from the model, times the root of the
+    number of examples: a mean over n independent gradients has an nth of one's second moment.
+
+    Args:
+        problem: Model, likelihood and weights.
+        inputs: Of the batch.
+        generator: Of the targets that are drawn.
+
+    Returns:
+        Shape `(size,)`.
+
+    Raises:
+        DivergedError: An output is not finite.
+    """
+    likelihood = problem.likelihood
+
+    def loss(values: Weights) -> tuple[Tensor, Tensor]:
+        outputs = problem.outputs(values, inputs)
+        fixed = _require_finite(outputs.detach(), "an output")
+        return likelihood.nll(outputs, likelihood.sample(fixed, generator)), outputs
+
+    value, pullback, outputs = cast(
+        tuple[Tensor, Pullback, Tensor], vjp(loss, _weights(problem), has_aux=True)
+    )
+    gradient = problem.space.flatten(pullback(torch.ones_like(value))[0])
+    return gradient * math.sqrt(likelihood.num_examples(outputs))
 
 
 def mean_gradient(problem: Problem, loader: Loader, num_batches: int | None = None) -> Tensor:

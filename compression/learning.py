@@ -22,9 +22,9 @@ from compression.curvature import CurvatureBase
 from compression.errors import DivergedError, NotFittedError
 from compression.families.layered import make_family
 from compression.fisher import (
+    drawn_gradient,
     empirical_product,
     fisher_product,
-    loss_gradient,
     mean_product,
     sampled_product,
 )
@@ -114,9 +114,9 @@ class LearnedInverse(CurvatureBase):
     """FishLeg's estimate: the inverse Fisher matrix itself is learned on the auxiliary loss.
 
     Directions are white noise, so that all of the inverse is learned; the weights stand still.
-    Learning begins at `1 / damping` times the identity, or at a diagonal from gradients, and goes
-    on from where it is after pruning (`refine`). State that was saved in the middle of a fit goes
-    on from there.
+    Learning begins near the inverse of the second moments of gradients at drawn targets (of each
+    Kronecker factor, or block), or at `1 / damping` times the identity, and goes on from where it
+    is after pruning (`refine`). State that was saved in the middle of a fit goes on from there.
 
     Args:
         family: A key of `compression.families.layered.FAMILIES`.
@@ -126,8 +126,8 @@ class LearnedInverse(CurvatureBase):
         precondition: Whether the preconditioned auxiliary loss is used.
         plain_steps: Steps at the end of a fit without preconditioning, whose best fit is the
             nearer one for Kronecker families.
-        warmup_batches: Batches whose gradients give the diagonal at the beginning,
-            `1 / (mean squared gradient + damping)`; 0 to begin at `1 / damping`.
+        warmup_batches: Batches whose gradients give the beginning of a fit; 0 to begin at
+            `1 / damping`.
         tolerance: A fit ends when the running mean of the residual falls below; 0 for never.
         fisher: Which Fisher product is learned from.
         forward_batches: Batches that `forward_product` takes the exact Fisher matrix of.
@@ -138,12 +138,12 @@ class LearnedInverse(CurvatureBase):
     def __init__(
         self,
         family: str = "kronecker",
-        steps: int = 1500,
-        refine_steps: int = 200,
-        learning_rate: float = 1e-3,
+        steps: int = 500,
+        refine_steps: int = 100,
+        learning_rate: float = 3e-4,
         precondition: bool = True,
         plain_steps: int = 0,
-        warmup_batches: int = 0,
+        warmup_batches: int = 100,
         tolerance: float = 0.0,
         fisher: FisherKind = "exact",
         forward_batches: int = 8,
@@ -257,21 +257,20 @@ class LearnedInverse(CurvatureBase):
 
     @torch.no_grad()
     def _warm_up(self, loader: Loader) -> None:
-        """Begin at the diagonal `1 / (F_ii + damping)`, from gradients at drawn targets."""
+        """Begin near the inverse of what gradients at drawn targets say of the Fisher matrix."""
         if self.warmup_batches == 0:
             return
         problem = self.problem
-        total = torch.zeros(
-            problem.space.size, dtype=problem.space.dtype, device=problem.space.device
-        )
+        totals: list[Tensor] = []
         for batch in islice(cycle(loader), self.warmup_batches):
             inputs, _ = problem.to_device(batch)
-            outputs = problem.outputs({}, inputs)
-            targets = problem.likelihood.sample(outputs, self._generator)
-            # A mean over n independent gradients has an nth of one gradient's second moment.
-            number = problem.likelihood.num_examples(outputs)
-            total += number * loss_gradient(problem, inputs, targets).square()
-        self._operator.initialise(1 / (total / self.warmup_batches + problem.damping))
+            moments = self._operator.second_moments(
+                drawn_gradient(problem, inputs, self._generator)
+            )
+            before = totals or [torch.zeros_like(moment) for moment in moments]
+            totals = [total + moment for total, moment in zip(before, moments, strict=True)]
+        means = [total / self.warmup_batches for total in totals]
+        self._operator.begin_at(means, problem.damping)
 
     def _learn(self, loader: Loader, reporter: Reporter | None, plain_from: int) -> None:
         self._loader, self._forward = loader, []

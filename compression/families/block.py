@@ -1,5 +1,7 @@
 """Dense blocks along the diagonal; one block is a full matrix."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -21,6 +23,8 @@ class DenseBlocks(InverseOperator):
         device: Of the factors.
     """
 
+    num_moments = 1
+
     def __init__(
         self,
         size: int,
@@ -41,6 +45,19 @@ class DenseBlocks(InverseOperator):
     def initialise(self, diagonal: Tensor) -> None:
         """Become the diagonal matrix with this diagonal `(size,)`."""
         self.factor.copy_(torch.diag_embed(self._stacked((diagonal / self.scale).sqrt())))
+
+    def second_moments(self, gradient: Tensor) -> tuple[Tensor, ...]:
+        """The outer product of each block of a gradient `(size,)`."""
+        columns = self._stacked(gradient).unsqueeze(-1)
+        return (columns @ columns.mT,)
+
+    @torch.no_grad()
+    def begin_at(self, moments: Sequence[Tensor], damping: float) -> None:
+        """Become the inverse of each block's damped second moments."""
+        identity = torch.eye(self.block_size, dtype=torch.float64, device=moments[0].device)
+        triangle = torch.linalg.cholesky(moments[0].double() + damping * identity)
+        root = torch.linalg.solve_triangular(triangle, identity, upper=False)
+        self.factor.copy_(root.mT / self.scale**0.5)
 
     def product(self, vectors: Tensor) -> Tensor:
         """The matrix times each vector, `(..., size)` in and out."""

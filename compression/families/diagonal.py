@@ -1,5 +1,7 @@
 """A diagonal matrix."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -19,6 +21,8 @@ class Diagonal(InverseOperator):
         device: Of the factors.
     """
 
+    num_moments = 1
+
     def __init__(
         self, size: int, scale: float, dtype: torch.dtype, device: torch.device | str = "cpu"
     ) -> None:
@@ -31,6 +35,14 @@ class Diagonal(InverseOperator):
     def initialise(self, diagonal: Tensor) -> None:
         """Become the diagonal matrix with this diagonal `(size,)`."""
         self.outer.copy_((diagonal / self.scale).sqrt())
+
+    def second_moments(self, gradient: Tensor) -> tuple[Tensor, ...]:
+        """The squares of a gradient `(size,)`."""
+        return (gradient.square(),)
+
+    def begin_at(self, moments: Sequence[Tensor], damping: float) -> None:
+        """Become `1 / (F_ii + damping)`."""
+        self.initialise(1 / (moments[0] + damping))
 
     def product(self, vectors: Tensor) -> Tensor:
         """The matrix times each vector, `(..., size)` in and out."""

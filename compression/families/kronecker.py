@@ -1,9 +1,11 @@
 """Kronecker products inside diagonals, for layers whose weight is a matrix."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
-from compression.operators import InverseOperator, gram_product
+from compression.operators import InverseOperator, damped_inverse_factors, gram_product
 
 
 class Kronecker(InverseOperator):
@@ -26,6 +28,8 @@ class Kronecker(InverseOperator):
         device: Of the factors.
     """
 
+    num_moments = 2
+
     def __init__(
         self,
         outputs: int,
@@ -41,7 +45,8 @@ class Kronecker(InverseOperator):
         self.outputs, self.inputs, self.groups = outputs, inputs, groups
         self.width = inputs + has_bias
         self.size = groups * outputs * self.width
-        self.scale = scale
+        self.scale: Tensor
+        self.register_buffer("scale", torch.tensor(scale, dtype=dtype, device=device))
         self.outer = nn.Parameter(
             torch.ones(groups, outputs, self.width, dtype=dtype, device=device)
         )
@@ -61,6 +66,24 @@ class Kronecker(InverseOperator):
         for factor in (self.column_factor, self.row_factor):
             if factor is not None:
                 factor.copy_(torch.eye(factor.shape[-1], dtype=factor.dtype).to(factor.device))
+
+    def second_moments(self, gradient: Tensor) -> tuple[Tensor, ...]:
+        """`U U'` and `U'U` of a gradient `U`; of the former the diagonal if rows have no factor."""
+        matrix = self._matrix(gradient)
+        rows = matrix.square().sum(dim=-1) if self.row_factor is None else matrix @ matrix.mT
+        return rows, matrix.mT @ matrix
+
+    @torch.no_grad()
+    def begin_at(self, moments: Sequence[Tensor], damping: float) -> None:
+        """Become the inverse of the Kronecker product of both damped second moments."""
+        (rows, columns), level = damped_inverse_factors(moments, damping)
+        self.scale.copy_(level.mean())
+        self.outer.copy_((level / level.mean()).sqrt()[:, None, None].expand_as(self.outer))
+        self.column_factor.copy_(columns.mT)
+        if self.row_factor is None:
+            self.outer.mul_(rows.unsqueeze(-1).to(self.outer))
+        else:
+            self.row_factor.copy_(rows)
 
     def product(self, vectors: Tensor) -> Tensor:
         """The matrix times each vector, `(..., size)` in and out."""

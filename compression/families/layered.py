@@ -32,11 +32,25 @@ class LayeredInverse(InverseOperator):
         self.parts = nn.ModuleList(parts)
         self.sizes = [part.size for part in parts]
         self.size = sum(self.sizes)
+        self.num_moments = sum(part.num_moments for part in parts)
 
     def initialise(self, diagonal: Tensor) -> None:
         """Become the diagonal matrix with this diagonal `(size,)`."""
         for part, values in zip(self.operators(), torch.split(diagonal, self.sizes), strict=True):
             part.initialise(values)
+
+    def second_moments(self, gradient: Tensor) -> tuple[Tensor, ...]:
+        """Those of all parts, one after the other."""
+        pieces = zip(self.operators(), torch.split(gradient, self.sizes), strict=True)
+        return tuple(moment for part, piece in pieces for moment in part.second_moments(piece))
+
+    def begin_at(self, moments: Sequence[Tensor], damping: float) -> None:
+        """Become near the inverse of a damped Fisher matrix, part by part."""
+        remaining = list(moments)
+        for part in self.operators():
+            number = part.num_moments
+            part.begin_at(remaining[:number], damping)
+            remaining = remaining[number:]
 
     def product(self, vectors: Tensor) -> Tensor:
         """The matrix times each vector, `(..., size)` in and out."""

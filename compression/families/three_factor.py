@@ -1,9 +1,11 @@
 """Three Kronecker factors inside diagonals, for convolutions: outputs, inputs and kernel."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
-from compression.operators import InverseOperator, gram_product
+from compression.operators import InverseOperator, damped_inverse_factors, gram_product
 
 
 class ThreeFactor(InverseOperator):
@@ -24,6 +26,8 @@ class ThreeFactor(InverseOperator):
         device: Of the factors.
     """
 
+    num_moments = 4
+
     def __init__(
         self,
         outputs: int,
@@ -39,7 +43,8 @@ class ThreeFactor(InverseOperator):
         self.shape = (groups, outputs, inputs, kernel)
         self.num_weights = groups * outputs * inputs * kernel
         self.size = self.num_weights + has_bias * groups * outputs
-        self.scale = scale
+        self.scale: Tensor
+        self.register_buffer("scale", torch.tensor(scale, dtype=dtype, device=device))
         self.outer = nn.Parameter(torch.ones(self.size, dtype=dtype, device=device))
         self.row_factor, self.column_factor, self.kernel_factor = (
             nn.Parameter(torch.eye(rows, dtype=dtype, device=device).repeat(groups, 1, 1))
@@ -52,6 +57,25 @@ class ThreeFactor(InverseOperator):
         self.outer.copy_((diagonal / self.scale).sqrt())
         for factor in (self.row_factor, self.column_factor, self.kernel_factor):
             factor.copy_(torch.eye(factor.shape[-1], dtype=factor.dtype).to(factor.device))
+
+    def second_moments(self, gradient: Tensor) -> tuple[Tensor, ...]:
+        """Of the outputs, the inputs and the kernel of a gradient `(size,)`; squares of a bias."""
+        weight = torch.unflatten(gradient[: self.num_weights], -1, self.shape)
+        unfolded = [weight.movedim(axis, 1).flatten(start_dim=2) for axis in (1, 2, 3)]
+        return *(one @ one.mT for one in unfolded), gradient[self.num_weights :].square()
+
+    @torch.no_grad()
+    def begin_at(self, moments: Sequence[Tensor], damping: float) -> None:
+        """Become the inverse of the Kronecker product of all damped second moments."""
+        *of_weight, of_bias = moments
+        (rows, columns, kernel), level = damped_inverse_factors(of_weight, damping)
+        self.scale.copy_(level.mean())
+        relative = (level / level.mean()).sqrt().repeat_interleave(self.num_weights // len(level))
+        self.outer[: self.num_weights] = relative.to(self.outer)
+        self.outer[self.num_weights :] = (1 / (of_bias + damping) / self.scale).sqrt()
+        self.row_factor.copy_(rows)
+        self.column_factor.copy_(columns.mT)
+        self.kernel_factor.copy_(kernel.mT)
 
     def product(self, vectors: Tensor) -> Tensor:
         """The matrix times each vector, `(..., size)` in and out."""
@@ -88,8 +112,8 @@ class ThreeFactor(InverseOperator):
             self.column_factor @ self.column_factor.mT,
             self.kernel_factor @ self.kernel_factor.mT,
         )
-        inner = torch.where(first[0] == second[0], self.scale, 0.0).to(self.outer.dtype)
+        inner = torch.where(first[0] == second[0], self.scale, 0)
         for axis, gram in enumerate(grams, start=1):
             inner = inner * gram[first[0], first[axis], second[axis]]
-        of_bias = torch.where(rows == columns, self.scale, 0.0).to(self.outer.dtype)
+        of_bias = torch.where(rows == columns, self.scale, 0)
         return self.outer[rows] * self.outer[columns] * torch.where(is_weight, inner, of_bias)

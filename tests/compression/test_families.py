@@ -71,6 +71,14 @@ def test_a_diagonal_can_be_the_beginning(operator):
     torch.testing.assert_close(operator.dense(), diagonal.diag(), **EXACT)
 
 
+def test_gradients_that_say_nothing_leave_the_inverse_of_the_damping(operator):
+    moments = operator.second_moments(torch.zeros(operator.size, dtype=torch.float64))
+    assert len(moments) == operator.num_moments
+    operator.begin_at(moments, 0.1)
+    identity = torch.eye(operator.size, dtype=torch.float64)
+    torch.testing.assert_close(operator.dense(), 10 * identity, rtol=1e-2, atol=1e-2)
+
+
 def test_every_parameter_moves_products_and_diagonals(operator):
     for value in (operator.product(torch.randn(operator.size).double()), operator.diagonal()):
         gradients = torch.autograd.grad(value.square().sum(), list(operator.parameters()))
@@ -98,6 +106,50 @@ def test_three_factors_are_the_product_of_outputs_inputs_and_kernel():
     inner = torch.kron(row.T @ row, torch.kron(column @ column.T, kernel @ kernel.T))
     expected = 2 * part.outer.diag() @ inner @ part.outer.diag()
     torch.testing.assert_close(part.dense(), expected, **EXACT)
+
+
+def begun(family, layer, fisher, damping):
+    """A family's beginning, given gradients whose mean outer product is a Fisher matrix."""
+    operator = make_family(family, collect_parameters(layer.double()), 1.0)
+    root = torch.linalg.cholesky(fisher) * len(fisher) ** 0.5
+    moments = [operator.second_moments(gradient) for gradient in root.T]
+    means = [torch.stack(each).mean(0) for each in zip(*moments, strict=True)]
+    operator.begin_at(means, damping)
+    return operator
+
+
+def covariance(rows, seed):
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(rows, 2 * rows, generator=generator, dtype=torch.float64)
+    return noise @ noise.T / rows
+
+
+def test_each_family_begins_at_the_inverse_of_a_fisher_matrix_of_its_kind():
+    rows, columns, kernel = covariance(3, 0), covariance(4, 1), covariance(2, 2)
+    fisher = torch.kron(rows, columns)
+    near = {"rtol": 1e-4, "atol": 1e-4}
+    operator = begun("kronecker", nn.Linear(4, 3, bias=False), fisher, 1e-12)
+    torch.testing.assert_close(operator.dense(), torch.linalg.inv(fisher), **near)
+    three = torch.kron(fisher, kernel)
+    operator = begun("three_factor", nn.Conv1d(4, 3, 2, bias=False), three, 1e-18)
+    torch.testing.assert_close(operator.dense(), torch.linalg.inv(three), **near)
+    table = torch.kron(rows.diagonal().diag(), columns)
+    operator = begun("kronecker", nn.Embedding(3, 4), table, 1e-12)
+    torch.testing.assert_close(operator.dense(), torch.linalg.inv(table), **near)
+    damped = three + 0.1 * torch.eye(24, dtype=torch.float64)
+    operator = begun("full", nn.Linear(24, 1, bias=False), three, 0.1)
+    torch.testing.assert_close(operator.dense(), torch.linalg.inv(damped))
+    operator = begun("diagonal", nn.Linear(24, 1, bias=False), three, 0.1)
+    torch.testing.assert_close(operator.diagonal(), 1 / damped.diagonal())
+
+
+def test_the_beginning_is_damped_as_much_as_the_inverse():
+    rows, columns = covariance(3, 0), torch.zeros(4, 4, dtype=torch.float64)
+    columns[0, 0] = 1
+    fisher = torch.kron(rows, columns) + 1e-12 * torch.eye(12, dtype=torch.float64)
+    operator = begun("kronecker", nn.Linear(4, 3, bias=False), fisher, 0.01)
+    assert torch.linalg.eigvalsh(operator.dense()).max() < 100
+    assert torch.linalg.eigvalsh(operator.dense()).min() > 0
 
 
 def test_blocks_end_with_their_layer():

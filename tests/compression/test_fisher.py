@@ -7,6 +7,7 @@ from torch import nn
 
 from compression.errors import DivergedError, ExhaustedLoaderError
 from compression.fisher import (
+    drawn_gradient,
     empirical_product,
     example_gradients,
     fisher_product,
@@ -143,6 +144,17 @@ def test_sampled_products_average_to_the_exact_one(make_problem, small_network, 
     assert (drawn - exact).norm() < 0.05 * exact.norm()
     again = sampled_product(problem, inputs.repeat(5000, 1), vector, problem.generator())
     assert torch.equal(drawn, again)
+
+
+def test_drawn_gradients_have_the_fisher_matrix_for_second_moment(
+    make_problem, by_products, small_network, likelihood
+):
+    problem = make_problem(small_network(), likelihood)
+    inputs = torch.randn(4, 4, dtype=torch.float64)
+    generator = problem.generator()
+    gradients = torch.stack([drawn_gradient(problem, inputs, generator) for _ in range(1500)])
+    exact = by_products(problem, inputs)
+    assert (gradients.T @ gradients / 1500 - exact).norm() < 0.1 * exact.norm()
 
 
 def test_gradients_are_autograds(make_problem, network):
