@@ -119,7 +119,7 @@ class Partitioned:
         split = split_by_time(
             lines["time"], SplitDays(self._window.validation_from, self._window.test_from)
         )
-        self._check_parts(split)
+        self._check_parts(lines["time"], split)
         rejects = pa.concat_tables([partition.rejects() for partition in self._partitions])
         found = Counter[str]()
         for partition in self._partitions:
@@ -148,13 +148,16 @@ class Partitioned:
         place = rows.column_names.index("returned")
         return rows.set_column(place, rows.schema.field("returned"), label)
 
-    def _check_parts(self, split: pa.ChunkedArray) -> None:
+    def _check_parts(self, time: pa.ChunkedArray, split: pa.ChunkedArray) -> None:
         found = set(pc.unique(split).to_pylist())
         empty = [part for part in ("train", "validation", "test") if part not in found]
         if empty:
-            days = ", ".join(f"{name} {day}" for name, day in self._window.as_json().items())
-            message = f"no order line would be {' or '.join(empty)} ({days})"
-            raise InputError([Fault(self._name, message, "Give more data, or shorter parts")])
+            extent = pc.min_max(time).as_py()
+            days = "".join(f"; {name} {day}" for name, day in self._window.as_json().items())
+            period = f"{extent['min']} to {extent['max']}"
+            message = f"no order line would be {' or '.join(empty)}: orders are of {period}{days}"
+            remedy = "Give more or newer order lines, shorter parts, or another day for today"
+            raise InputError([Fault(self._name, message, remedy)])
 
     def _days(self, time: pa.ChunkedArray) -> dict[str, int]:
         extent = pc.min_max(time).as_py()

@@ -68,13 +68,16 @@ def test_killed_at_random_points_it_is_finished_by_the_next_run(shop, tmp_path):
     expected = registry.probe(registry.verify(registry.find("2")))
     draw = random.Random(0)
     killed = 0
-    for number in range(KILLS):
+    for number in range(4 * KILLS):
         harmed = shop.copy(tmp_path / f"harmed-{number}")
         process = started(harmed.words(NEXT_CYCLE))
         time.sleep(draw.uniform(0.1, seconds))
         process.kill()
         process.join()
-        killed += process.exitcode == -signal.SIGKILL
+        if process.exitcode == -signal.SIGKILL:
+            killed += 1
+        else:
+            seconds *= 0.8  # the machine is quicker than it was at first
         assert serves(harmed.home) in ("1", "2")
         assert ended(harmed.words(NEXT_CYCLE)) == 0
         assert serves(harmed.home) == ("2" if decision == "promoted" else "1")
@@ -88,7 +91,9 @@ def test_killed_at_random_points_it_is_finished_by_the_next_run(shop, tmp_path):
         assert {run.info.status for run in runs} <= {"FINISHED", "KILLED"}
         assert ended(harmed.words(NEXT_CYCLE)) == 0
         assert len(registry.versions()) == 2
-    assert killed >= KILLS // 2
+        if killed == KILLS:
+            return
+    raise AssertionError(f"only {killed} of {4 * KILLS} runs were killed before they ended")
 
 
 def test_of_two_at_once_one_does_the_work(shop):
