@@ -247,7 +247,11 @@ class LearnedInverse(CurvatureBase):
         problem = self.problem
         self._operator = make_family(self.family, problem.space, 1 / problem.damping)
         self._adam = torch.optim.Adam(
-            self._operator.parameters(), lr=self.learning_rate, betas=BETAS, eps=EPSILON
+            self._operator.parameters(),
+            lr=self.learning_rate,
+            betas=BETAS,
+            eps=EPSILON,
+            fused=True,
         )
         self._generator = problem.generator()
         self.residual = 1.0

@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -76,18 +77,58 @@ class InverseOperator(nn.Module, ABC):
         return self.product(identity)
 
 
-def gram_product(factor: Tensor, vectors: Tensor) -> Tensor:
-    """`factor' factor vectors` for stacks of matrices, by the cheaper order of multiplication.
+def gram_product(factor: Tensor, vectors: Tensor, is_outer: bool = False) -> Tensor:
+    """`F'F X`, or `F F' X`, for stacks of matrices, by the cheaper order of multiplication.
 
     Args:
-        factor: Shape `(..., rows, rows)`.
-        vectors: Shape `(..., rows, num_vectors)`.
+        factor: `F`, shape `(groups, rows, rows)`.
+        vectors: `X`, shape `(..., groups, rows, num_vectors)`.
+        is_outer: Whether it is `F F'`.
     """
-    transposed = factor.transpose(-1, -2)
-    num_vectors = vectors.numel() // vectors.shape[-2]
-    if factor.shape[-1] <= num_vectors // max(1, factor[..., 0, 0].numel()):
-        return (transposed @ factor) @ vectors
-    return transposed @ (factor @ vectors)
+    if vectors.dim() == factor.dim():
+        product: Tensor = _GramProduct.apply(factor, vectors, is_outer)  # type: ignore[no-untyped-call]
+        return product
+    first, second = (factor, factor.mT) if is_outer else (factor.mT, factor)
+    return first @ (second @ vectors)
+
+
+class _GramProduct(torch.autograd.Function):
+    """`gram_product` with one multiplication for the gradient of the factor.
+
+    Autograd would take several, add them up, and turn the sum over in memory.
+    """
+
+    @staticmethod
+    def forward(context: Any, factor: Tensor, vectors: Tensor, is_outer: bool) -> Tensor:
+        """Multiply."""
+        first, second = (factor, factor.mT) if is_outer else (factor.mT, factor)
+        is_wide = factor.shape[-1] < vectors.shape[-1]
+        between = _times(first, second) if is_wide else _times(second, vectors)
+        context.save_for_backward(factor, vectors, between)
+        context.is_outer = is_outer
+        return _times(between, vectors) if is_wide else _times(first, between)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, None]:
+        """Gradients of the factor and, where asked for, of the vectors."""
+        factor, vectors, between = context.saved_tensors
+        needs_vectors = context.needs_input_grad[1]
+        if factor.shape[-1] < vectors.shape[-1]:
+            bent = _times(gradient, vectors.mT)
+            bent = bent + bent.mT
+            of_factor = _times(bent, factor) if context.is_outer else _times(factor, bent)
+            return of_factor, _times(between, gradient) if needs_vectors else None, None
+        first, second = (factor, factor.mT) if context.is_outer else (factor.mT, factor)
+        other = _times(second, gradient)
+        left = torch.cat([between, other], dim=-1)
+        right = torch.cat([gradient, vectors], dim=-1)
+        of_factor = _times(right, left.mT) if context.is_outer else _times(left, right.mT)
+        return of_factor, _times(first, other) if needs_vectors else None, None
+
+
+def _times(left: Tensor, right: Tensor) -> Tensor:
+    """Product of stacks of matrices; of a single pair without the overhead of stacks."""
+    return (left[0] @ right[0]).unsqueeze(0) if len(left) == 1 else left @ right
 
 
 LEAST_SHARE = 1e-3

@@ -90,9 +90,8 @@ class Kronecker(InverseOperator):
         inner = self.outer * self._matrix(vectors)
         if self.row_factor is not None:
             inner = gram_product(self.row_factor, inner)
-        # Rows of U times LL' are columns of U' behind (L')'L'.
-        factor = self.column_factor.transpose(-1, -2)
-        inner = gram_product(factor, inner.transpose(-1, -2)).transpose(-1, -2)
+        # Rows of U times LL' are columns of U' behind LL'.
+        inner = gram_product(self.column_factor, inner.mT, is_outer=True).mT
         return self.scale * self._flat(self.outer * inner)
 
     def diagonal(self) -> Tensor:

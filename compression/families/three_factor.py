@@ -84,9 +84,9 @@ class ThreeFactor(InverseOperator):
         weight = gram_product(self.row_factor, weight.flatten(start_dim=-2))
         # Kernel positions first, so that each remaining factor is one large multiplication.
         weight = torch.unflatten(weight, -1, self.shape[2:]).movedim(-1, -3)
-        weight = gram_product(self.kernel_factor.mT, weight.flatten(start_dim=-2))
+        weight = gram_product(self.kernel_factor, weight.flatten(start_dim=-2), is_outer=True)
         weight = torch.unflatten(weight, -1, self.shape[1:3]).movedim(-1, -3)
-        weight = gram_product(self.column_factor.mT, weight.flatten(start_dim=-2))
+        weight = gram_product(self.column_factor, weight.flatten(start_dim=-2), is_outer=True)
         weight = torch.unflatten(weight, -1, (self.shape[3], self.shape[1])).movedim(-1, -3)
         flat = torch.cat([weight.flatten(start_dim=-4), inner[..., self.num_weights :]], dim=-1)
         return self.scale * self.outer * flat
