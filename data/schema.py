@@ -75,6 +75,12 @@ def role_of(field: pa.Field) -> Role:
     return Role(metadata[b"role"].decode())
 
 
+def description_of(field: pa.Field) -> str:
+    """The description written in a field's metadata; empty if there is none."""
+    description: bytes = (field.metadata or {}).get(b"description", b"")
+    return description.decode()
+
+
 def columns_with_role(schema: pa.Schema, roles: Iterable[Role]) -> list[str]:
     """Names of the columns that have one of the roles, in table order."""
     wanted = set(roles)

@@ -12,12 +12,16 @@ import pyarrow as pa
 
 from data.osf import OsfProject
 from data.reporter import Reporter
+from data.schema import description_of
 from data.sources.base import Options, SourceTables, no_rejects
+from data.sources.mapped.description import ColumnType
+from data.sources.new_events import NewEventColumn
 from data.sources.release.checking import CheckedTable, Rows, check
 from data.sources.release.events import EVENTS, event_rows, unlabelled_event_rows
 from data.sources.release.layout import (
     CUSTOMER_NODES,
     EVENT_TABLE,
+    LABEL,
     LAYOUTS,
     OSF_PROJECT,
     PERIODS,
@@ -27,7 +31,12 @@ from data.sources.release.layout import (
     TableLayout,
 )
 from data.sources.release.nodes import CUSTOMERS, VARIANTS, customer_rows, variant_rows
-from data.sources.release.reading import RawTable, raw_table_of_frame, read_raw_table
+from data.sources.release.reading import (
+    RawTable,
+    raw_table_of_frame,
+    raw_table_of_rows,
+    read_raw_table,
+)
 from data.validation import Fault, InputError
 
 SUFFIXES = (".p", ".csv")
@@ -147,11 +156,27 @@ def tables_from_frame(events: pd.DataFrame) -> SourceTables:
     Raises:
         InputError: A column is missing, or no row can be scored.
     """
+    return _unlabelled(partial(raw_table_of_frame, events, "data frame"))
+
+
+def tables_from_rows(events: pa.Table) -> SourceTables:
+    """Bring event rows in memory to the form of files, as `tables_from_frame`, but from Arrow."""
+    return _unlabelled(partial(raw_table_of_rows, events, "events"))
+
+
+def new_event_columns() -> list[NewEventColumn]:
+    """The columns of events to score."""
+    return [
+        NewEventColumn(each.raw, ColumnType.INTEGER, True, description=description_of(each.field))
+        for each in EVENT_TABLE.columns
+        if each.raw != LABEL
+    ]
+
+
+def _unlabelled(read: Callable[..., RawTable]) -> SourceTables:
     reading = _Reading()
     reading.add(
-        EVENT_TABLE,
-        partial(raw_table_of_frame, events, "data frame", EVENT_TABLE, labelled=False),
-        unlabelled_event_rows,
+        EVENT_TABLE, partial(read, layout=EVENT_TABLE, labelled=False), unlabelled_event_rows
     )
     return reading.tables()
 

@@ -7,11 +7,13 @@ from datetime import date
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 
 from data.reporter import Reporter
 from data.sources.base import Options, SourceTables
 from data.sources.mapped.description import TablesMapping
 from data.sources.mapping import parse_mapping
+from data.sources.new_events import NewEventColumn
 from data.sources.tables import Tables
 from data.validation import Fault, InputError
 
@@ -199,6 +201,14 @@ class Orders:
             InputError: A column is missing or holds what is no plain value.
         """
         return self._tables.tables_from_frame(frame)
+
+    def tables_from_rows(self, rows: pa.Table) -> SourceTables:
+        """Read order lines to score from rows in memory, as `tables_from_frame`, but from Arrow."""
+        return self._tables.tables_from_rows(rows)
+
+    def new_event_columns(self) -> list[NewEventColumn]:
+        """The columns of order lines to score, in the file's order."""
+        return self._tables.new_event_columns()
 
 
 def _day(name: str, value: object) -> date | None:

@@ -5,9 +5,16 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pandas as pd
+import pyarrow as pa
 
 from data.sources.base import SourceTables
-from data.sources.graphreturns import GraphReturns, tables_from_frame
+from data.sources.graphreturns import (
+    GraphReturns,
+    new_event_columns,
+    tables_from_frame,
+    tables_from_rows,
+)
+from data.sources.new_events import NewEventColumn
 from data.sources.orders import Orders
 from data.sources.tables import Tables
 
@@ -21,6 +28,12 @@ class NewEventsReader(Protocol):
     def tables_from_frame(self, frame: pd.DataFrame) -> SourceTables:
         """Read rows in memory, columns as in the file."""
 
+    def tables_from_rows(self, rows: pa.Table) -> SourceTables:
+        """Read rows in memory, columns as in the file."""
+
+    def new_event_columns(self) -> list[NewEventColumn]:
+        """The columns of the file."""
+
 
 class _ReleaseReader:
     """Event tables in the layout of the release, which the twin shares."""
@@ -30,6 +43,12 @@ class _ReleaseReader:
 
     def tables_from_frame(self, frame: pd.DataFrame) -> SourceTables:
         return tables_from_frame(frame)
+
+    def tables_from_rows(self, rows: pa.Table) -> SourceTables:
+        return tables_from_rows(rows)
+
+    def new_event_columns(self) -> list[NewEventColumn]:
+        return new_event_columns()
 
 
 def reader(source: str, options: Mapping[str, Any]) -> NewEventsReader:

@@ -32,8 +32,14 @@ from data.sources.mapped.description import (
 )
 from data.sources.mapped.rows import ParsedRows
 from data.sources.mapped.splitting import assign_splits
-from data.sources.mapped.text import Selection, frame_text_rows, read_text_rows
+from data.sources.mapped.text import (
+    Selection,
+    frame_text_rows,
+    read_text_rows,
+    table_text_rows,
+)
 from data.sources.mapping import load_mapping, parse_mapping
+from data.sources.new_events import NewEventColumn
 from data.validation import Fault, InputError
 
 
@@ -195,6 +201,30 @@ class Tables:
         mapping = self._mapping.events
         text = frame_text_rows(frame, "events", _selection(mapping, None, scoring=True))
         return self._canonical(_unlabelled(ParsedRows(text, mapping, mapping.columns)), {})
+
+    def tables_from_rows(self, rows: pa.Table) -> SourceTables:
+        """Read events to score from rows in memory, as `tables_from_frame`, but from Arrow."""
+        mapping = self._mapping.events
+        text = table_text_rows(rows, "events", _selection(mapping, None, scoring=True))
+        return self._canonical(_unlabelled(ParsedRows(text, mapping, mapping.columns)), {})
+
+    def new_event_columns(self) -> list[NewEventColumn]:
+        """The columns of events to score, in the mapping's order."""
+        events = self._mapping.events
+        keys = {*events.customer, events.variant[0], *events.basket, *_given(events.time)}
+        return [
+            NewEventColumn(
+                name=column.source,
+                type=column.type,
+                is_required=column.source in keys,
+                is_row_id=column.source == events.row_id,
+                description=column.description,
+                unit=column.unit,
+                values=tuple(column.values),
+            )
+            for column in events.columns
+            if column.role is not Role.AFTER and column.source != events.returned
+        ]
 
     def read_order_lines(self, path: Path) -> ReadTable:
         """Read one of several files of order lines, in CSV or Parquet as its name says.

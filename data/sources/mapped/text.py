@@ -118,6 +118,22 @@ def frame_text_rows(frame: pd.DataFrame, name: str, selection: Selection) -> Tex
     return _typed_rows(name, pa.table(columns, names=chosen))
 
 
+def table_text_rows(table: pa.Table, name: str, selection: Selection) -> TextRows:
+    """Bring the selected columns of a table to the form of a file's rows.
+
+    Args:
+        table: Raw rows as a Parquet file would hold them.
+        name: What to call the table in faults and rejects.
+        selection: Which columns.
+
+    Raises:
+        InputError: Columns are missing, occur twice, or hold what is no plain value.
+    """
+    present = table.column_names
+    _check_columns(name, present, selection)
+    return _typed_rows(name, table.select(_chosen(present, selection)))
+
+
 def _read_csv(path: Path, mapping: TableMapping, selection: Selection) -> TextRows:
     name = path.name
     header = _csv_header(path, mapping.delimiter)

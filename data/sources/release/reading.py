@@ -83,12 +83,21 @@ def raw_table_of_frame(
     names = unique_names([str(label) for label in frame.columns])
     wanted = list(layout.raw_types(labelled=labelled))
     _check_columns(name, names, wanted)
-    _check_rows(name, len(frame), 0)
     columns = [_chunked(frame.iloc[:, names.index(column)]) for column in wanted]
+    return raw_table_of_rows(pa.table(columns, names=wanted), name, layout, labelled=labelled)
+
+
+def raw_table_of_rows(
+    rows: pa.Table, name: str, layout: TableLayout, *, labelled: bool = True
+) -> RawTable:
+    """Bring rows in memory to the form of a file; else as `raw_table_of_frame`."""
+    wanted = list(layout.raw_types(labelled=labelled))
+    _check_columns(name, rows.column_names, wanted)
+    _check_rows(name, rows.num_rows, 0)
     return RawTable(
         file=name,
-        table=pa.table(columns, names=wanted),
-        numbers=np.arange(1, len(frame) + 1),
+        table=rows.select(wanted),
+        numbers=np.arange(1, rows.num_rows + 1),
         ragged=REJECTS.empty_table(),
     )
 

@@ -16,7 +16,12 @@ from data.osf import OsfProject, Patience
 from data.reporter import SilentReporter
 from data.schema import Role, column, columns_with_role, role_of
 from data.sources.base import SourceTables
-from data.sources.graphreturns import GraphReturns, tables_from_frame
+from data.sources.graphreturns import (
+    GraphReturns,
+    new_event_columns,
+    tables_from_frame,
+    tables_from_rows,
+)
 from data.sources.release.layout import RELEASE_FILES
 from data.validation import InputError
 
@@ -432,6 +437,14 @@ def test_frame_is_read_as_its_file_is(release: Frames, write: Writer, tmp_path: 
         for table in ("events", "customers", "variants", "rejects"):
             assert getattr(by_frame, table).equals(getattr(by_file, table))
         assert by_frame.period_of_split == by_file.period_of_split
+        rows = pa.Table.from_pandas(given_frame, preserve_index=False)
+        assert tables_from_rows(rows).events.equals(by_file.events)
+
+
+def test_columns_of_new_events_are_the_two_keys() -> None:
+    columns = new_event_columns()
+    assert {column.name for column in columns} == {"hash(customerId)", "hash(variantID)"}
+    assert all(column.is_required and column.description for column in columns)
 
 
 def test_faults_of_frames(release: Frames) -> None:

@@ -227,10 +227,29 @@ def test_new_lines_are_read_alike_from_file_and_frame_without_label_or_delivery(
         reader.tables_from_frame(shorn),
         reader.tables_from_frame(frame),
         reader.tables_from_frame(typed),
+        reader.tables_from_rows(pa.Table.from_pandas(shorn, preserve_index=False)),
+        reader.tables_from_rows(pa.Table.from_pandas(typed, preserve_index=False)),
     ):
         assert tables.events.equals(expected.events)
         assert tables.customers.equals(expected.customers)
         assert tables.variants.equals(expected.variants)
+
+
+def test_columns_of_new_lines_are_those_that_scoring_reads(tmp_path: Path) -> None:
+    reader = Orders.from_options({})
+    columns = {column.name: column for column in reader.new_event_columns()}
+    assert set(synthetic_orders(50).columns) - set(columns) == {"return", "delivery_date"}
+    required = {name for name, column in columns.items() if column.is_required}
+    assert required == {"user_id", "item_id", "order_date"}
+    assert [name for name, column in columns.items() if column.is_row_id] == ["order_item_id"]
+    assert columns["item_price"].unit == "EUR"
+    lines = synthetic_orders(50)
+    nothing_else = lines.assign(**dict.fromkeys(set(columns) - required - {"order_item_id"}))
+    rows = pa.Table.from_pandas(nothing_else, preserve_index=False)
+    assert reader.tables_from_rows(rows).events.num_rows == 50
+    for name in required:
+        rows = pa.Table.from_pandas(lines.assign(**{name: None}), preserve_index=False)
+        assert reader.tables_from_rows(rows).events.num_rows == 0
 
 
 @pytest.mark.skipif(RELEASE is None, reason="RETURNS_SHARED_DATA names no folder of real data")

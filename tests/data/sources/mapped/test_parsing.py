@@ -53,6 +53,22 @@ def test_every_number_survives_the_way_through_text(number: float) -> None:
     assert _parse([repr(number)], _column(ColumnType.NUMBER)).values.to_pylist() == [number]
 
 
+ODD_DAYS = [
+    *("2013-01-05", "2013-1-5", " 2013-01-05", "2013-02-30", "0000-00-00", "0000-01-01"),
+    *("0001-01-01", "9999-12-31", "10000-01-01", "infinity", "-infinity", "epoch", None, ""),
+]
+
+
+@pytest.mark.parametrize("texts", [ODD_DAYS, ODD_DAYS[:1], [None, None], []])
+def test_days_of_few_and_of_many_texts_are_read_alike(texts, monkeypatch) -> None:
+    column = _column(ColumnType.DATE)
+    few = _parse(texts, column)
+    monkeypatch.setattr("data.sources.mapped.parsing.FEW_TEXTS", 0)
+    many = _parse(texts, column)
+    assert few.values.equals(many.values)
+    assert few.unreadable.tolist() == many.unreadable.tolist()
+
+
 @settings(deadline=None)
 @given(st.lists(st.text("0123456789-+.eE ", max_size=6), min_size=1))
 def test_whether_a_number_is_read_does_not_depend_on_its_neighbours(texts: list[str]) -> None:
