@@ -29,8 +29,9 @@ POINTING = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID")
 """Variables that MLflow sets when it is pointed at a store and an experiment."""
 
 NOT_SERVED = (
-    *("apscheduler", "matplotlib", "mlflow", "optuna", "pillow", "requests", "rich"),
-    *("torchvision", "tyro", "tzdata"),
+    *("anyio", "apscheduler", "fastapi", "matplotlib", "mlflow", "optuna", "pillow"),
+    *("prometheus-client", "pydantic", "requests", "rich", "torchvision", "tyro", "tzdata"),
+    "uvicorn",
 )
 """Dependencies that a served model does without; MLflow, which loads it, comes last."""
 

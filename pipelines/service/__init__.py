@@ -1,0 +1,1 @@
+"""The HTTP service that scores order lines: what `pipelines.serve` runs."""
