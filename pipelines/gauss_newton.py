@@ -5,6 +5,7 @@ validation part, then with several seeds. Finished runs are kept under --home, a
 goes on where it was. Ends with a report that says of each claim whether it is reproduced.
 """
 
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -54,7 +55,7 @@ class Arguments:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where networks are trained; auto: on a GPU if there is one."""
     report_only: bool = False
-    """Report what is done, run nothing."""
+    """Report what is done, run nothing; also while another process is at work."""
     every_plot: bool = False
     """Write the plots that the report does not show, too."""
     out: Path | None = None
@@ -69,8 +70,9 @@ def main(arguments: Arguments, console: Console) -> None:
     device = _device(arguments)
     home = Home.prepare(arguments.home)
     home.gauss_newton.mkdir(parents=True, exist_ok=True)
+    lock = home.gauss_newton.with_suffix(".lock")
     with (
-        exclusive(home.gauss_newton.with_suffix(".lock")),
+        nullcontext() if arguments.report_only else exclusive(lock),
         progress_display(console) as progress,
     ):
         reporter = ProgressReporter(progress)
