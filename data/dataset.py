@@ -215,6 +215,16 @@ def index_tables(tables: SourceTables) -> tuple[Dataset, dict[str, int]]:
     Returns:
         The indexed dataset, and its counts of rows per table and split.
     """
+    dataset = indexed(tables)
+    return dataset, _count(dataset, tables)
+
+
+def indexed(tables: SourceTables) -> Dataset:
+    """The dataset of `index_tables` alone.
+
+    Args:
+        tables: Canonical tables with original keys.
+    """
     events = tables.events
     customer_of_row, customer_of_event = index_keys(
         tables.customers["customer_key"], events["customer_key"]
@@ -239,13 +249,12 @@ def index_tables(tables: SourceTables) -> tuple[Dataset, dict[str, int]]:
     if "basket_key" in events.column_names:
         _, basket = index_keys(events["basket_key"].slice(0, 0), events["basket_key"])
         leading.append((BASKET, pa.array(basket)))
-    dataset = Dataset(
+    return Dataset(
         events=_prepend(leading, events),
         customers=_prepend([(CUSTOMER, pa.array(customer_of_row))], tables.customers),
         variants=_prepend([(VARIANT, pa.array(variant_of_row))], tables.variants),
         missing_rows_leak=tuple(tables.missing_rows_leak),
     )
-    return dataset, _count(dataset, tables)
 
 
 def _digest(source: Source, files: Sequence[FileDigest]) -> str:

@@ -101,6 +101,8 @@ class RowSieve:
 
     def rejects(self) -> pa.Table:
         """The rows set aside, in file order, with schema `REJECTS`."""
+        if not self._reasons:
+            return REJECTS.empty_table()
         rows = np.flatnonzero(~self.kept())
         reasons = np.array(self._reasons, dtype=object)[self._reason_of_row[rows]]
         content = self._table.take(pa.array(rows)).to_pylist()
@@ -122,5 +124,7 @@ def unparsed(before: pa.ChunkedArray, after: pa.ChunkedArray) -> np.ndarray:
         before: Values as read, e.g. text.
         after: The same values parsed, null where parsing failed.
     """
+    if after is before:
+        return np.zeros(len(before), dtype=bool)
     failed = pc.and_(pc.is_valid(before), pc.is_null(after))
     return np.asarray(failed.to_numpy(zero_copy_only=False), dtype=bool)

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from data.dataset import Dataset, index_tables
+from data.dataset import Dataset, indexed
 from data.schema import Role, role_of
 from data.sources.base import SourceTables
 from returns.knowledge import days
@@ -85,8 +85,7 @@ class Memory:
             period_of_split={"train": PAST, "test": NEW} if self.has_periods else {},
             missing_rows_leak=self.tables.missing_rows_leak,
         )
-        dataset, _ = index_tables(merged)
-        return dataset
+        return indexed(merged)
 
     def last(self, number: int) -> SourceTables:
         """The last remembered events, without node rows, to be scored again as new ones.

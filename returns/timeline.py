@@ -55,7 +55,7 @@ class KeyOrder:
         """
         first = key * self.span
         start = np.searchsorted(self.ascending, first)
-        days = np.clip(day - self.first_day, 0, self.span - 1)
+        days = np.minimum(np.maximum(day - self.first_day, 0), self.span - 1)
         end = np.searchsorted(self.ascending, first + days)
         return start, np.where(key >= 0, end, start)
 

@@ -20,7 +20,11 @@ from returns.history import (
 from returns.history_keys import HistoryKeys, num_codes, quantity_values
 from returns.knowledge import EventArrays
 from returns.past import Features
+from returns.resident.request import Request
 from returns.timeline import KeyOrder, Timeline, running_sums
+
+Bounds = tuple[np.ndarray, np.ndarray]
+"""Two positions among sorted events per line, int64 `(num_lines,)` each."""
 
 ALL = "all"
 """Key that all events share."""
@@ -126,34 +130,25 @@ class RequestPast:
     request; its own lines of earlier days count as orders whose outcome is not known.
     """
 
-    def __init__(
-        self,
-        memory: DatedMemory,
-        keys: HistoryKeys,
-        request: Dataset,
-        own: dict[str, np.ndarray],
-        known: dict[str, np.ndarray],
-        label_delay_days: int,
-    ) -> None:
+    def __init__(self, memory: DatedMemory, request: Request, label_delay_days: int) -> None:
         """Look up the request's keys.
 
         Args:
             memory: What is remembered.
-            keys: Keys of the history.
-            request: The order lines and their node rows.
-            own: The lines' own codes by single key.
-            known: Their remembered codes by single key, -1 unknown or not remembered.
+            request: The order lines.
             label_delay_days: Days after the order until its label is known.
         """
-        self._memory, self._keys, self._request = memory, keys, request
-        self._day = np.asarray(EventArrays.of(request).day)
+        self._memory, self._request, self._keys = memory, request, request.keys
+        self._day = np.asarray(request.day)
         self._first_day = np.full_like(self._day, self._day.min(initial=np.iinfo(np.int64).max))
         self._label_day = np.minimum(self._first_day, self._day - label_delay_days)
-        self._own = own
-        self._quantities = quantity_values(request)
-        parts = known | keys.bands(self._quantities)
+        # Mostly all lines are of one day, and labels are known at once.
+        self._has_several_days = bool((self._day > self._first_day).any())
+        self._labels_lag = bool((self._label_day < self._first_day).any())
+        parts = request.known | self._keys.bands(self._values)
         everything = {ALL: np.zeros(len(self._day), dtype=np.int64)}
-        self._known = known | keys.pairs_of(parts, memory.sizes) | everything
+        self._known = request.known | self._keys.pairs_of(parts, memory.sizes) | everything
+        self._bounds: dict[str, Bounds] = {}
 
     @property
     def day(self) -> np.ndarray:
@@ -187,9 +182,11 @@ class RequestPast:
         features: Features = {}
         for (party, name), sums in self._memory.quantities.items():
             count, total = sums.before(self._known[party], self._first_day)
-            value = self._quantities[name]
+            value = self._values[name]
             if self._has_several_days:
-                own = Timeline.of(self._own[party], self._day, self._lines, ~np.isnan(value))
+                own = Timeline.of(
+                    self._request.own[party], self._day, self._lines, ~np.isnan(value)
+                )
                 count, total = count + own.count, total + own.sum(value)
             features |= relative_to_mean(name, party, value, count, total)
         return features
@@ -197,7 +194,8 @@ class RequestPast:
     def numbers(self) -> Features:
         """Sizes and the like against the customer's earlier ones."""
         features: Features = {}
-        for name, number in levels_as_numbers(self._request, self._keys.numbered).items():
+        for name in self._keys.numbered:
+            number = self._request.quantities[name]
             features[f"{name}_number"] = number.astype(np.float32)
             for outcome in OUTCOMES:
                 sums = self._memory.numbers[name, outcome]
@@ -209,22 +207,24 @@ class RequestPast:
     def _lines(self) -> np.ndarray:
         return np.arange(len(self._day))
 
-    @cached_property
-    def _has_several_days(self) -> bool:
-        return bool((self._day > self._first_day).any())
+    @property
+    def _values(self) -> dict[str, np.ndarray]:
+        """Numeric columns of the lines."""
+        return {name: self._request.quantities[name] for name in self._keys.quantities}
 
     @cached_property
     def _own_codes(self) -> dict[str, np.ndarray]:
-        return self._own | self._keys.crossed(self._request, self._own)
+        return {**self._request.own, **self._keys.crossed(self._request.lines, self._request.own)}
 
     def _orders(self, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Number of earlier orders, and day of the first and of the last, NaN without one."""
         order = self._memory.labels[name].order
-        start, end = order.before(self._known[name], self._first_day)
+        start, end = self._remembered(name)
         count = end - start
         known = count > 0
         first, last = np.full(len(count), np.nan), np.full(len(count), np.nan)
-        first[known], last[known] = order.day_at(start[known]), order.day_at(end[known] - 1)
+        if known.any():
+            first[known], last[known] = order.day_at(start[known]), order.day_at(end[known] - 1)
         if self._has_several_days:
             own = Timeline.of(self._own_codes[name], self._day, self._lines)
             first = np.where(known, first, own.first(self._day))
@@ -235,6 +235,15 @@ class RequestPast:
     def _labels(self, name: str, most: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Number of earlier labels, and of returns among them or the latest `most` of them."""
         labels = self._memory.labels[name]
-        start, end = labels.order.before(self._known[name], self._label_day)
+        start, end = self._remembered(name)
+        if self._labels_lag:
+            start, end = labels.order.before(self._known[name], self._label_day)
         first = start if most is None else np.maximum(start, end - most)
         return end - start, labels.returned[end] - labels.returned[first]
+
+    def _remembered(self, name: str) -> Bounds:
+        """Where each line's key begins among the remembered orders, and where its past ends."""
+        if name not in self._bounds:
+            order = self._memory.labels[name].order
+            self._bounds[name] = order.before(self._known[name], self._first_day)
+        return self._bounds[name]

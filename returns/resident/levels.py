@@ -1,6 +1,5 @@
 """Looking up what a request names among what is remembered."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -69,15 +68,3 @@ class Translation:
         new = self.num_remembered + np.arange(len(self.remembered))
         distinct = np.where(self.remembered >= 0, self.remembered, new)
         return np.asarray(np.append(distinct, -1)[code])
-
-
-def translations(
-    remembered: Mapping[str, Levels], own: Mapping[str, pa.Array]
-) -> dict[str, Translation]:
-    """The translation of each key.
-
-    Args:
-        remembered: Remembered levels by key.
-        own: The request's levels by key, in the order of its own codes.
-    """
-    return {name: Translation.of(remembered[name], levels) for name, levels in own.items()}

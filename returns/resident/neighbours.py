@@ -13,7 +13,7 @@ from returns.knowledge import EventArrays
 from returns.neighbour_search import groups_of, labels_travel, latest, told_quantities
 from returns.neighbourhood import Neighbourhood, NeighbourLists
 from returns.protocol import Protocol
-from returns.resident.levels import Translation
+from returns.resident.request import Request
 from returns.timeline import KeyOrder
 
 Sorted = tuple[np.ndarray, KeyOrder]
@@ -75,46 +75,35 @@ class RememberedEvents:
             num_variants=num_variants,
             label=label.astype(np.int8),
             day=arrays.day,
-            codes=_columns(list(single.values()), len(arrays.returned), np.int32),
-            quantities=_quantities(past, keys),
+            codes=_columns(single, len(arrays.returned), np.int32),
+            quantities=_columns(told_quantities(past, keys), len(arrays.returned), np.float32),
         )
 
-    def heard_by(
-        self,
-        request: Dataset,
-        keys: HistoryKeys,
-        own: dict[str, np.ndarray],
-        translations: Mapping[str, Translation],
-        fan_out: int,
-        label_delay_days: int,
-    ) -> Neighbourhood:
+    def heard_by(self, request: Request, fan_out: int, label_delay_days: int) -> Neighbourhood:
         """The neighbours of a request's order lines, and no other remembered event.
 
         Args:
-            request: The order lines, split `test`, and their node rows.
-            keys: Relations of the source.
-            own: The lines' own codes by single key.
-            translations: From these to remembered codes.
+            request: The order lines.
             fan_out: Most neighbours of a line by one relation.
             label_delay_days: Days after the order until its label is known.
         """
-        lines = np.arange(request.events.num_rows)
-        known = {name: translations[name].known(code) for name, code in own.items()}
-        day = EventArrays.of(request).day
+        lines = np.arange(request.lines.events.num_rows)
+        day = request.day
         if day is not None:
-            lists = self._latest(known, day, fan_out, label_delay_days)
+            lists = self._latest(request.known, day, fan_out, label_delay_days)
         else:
-            lists = self._drawn(request, known, fan_out)
+            lists = self._drawn(request, fan_out)
         heard = [each.events for each in lists.values()]
         heard_at_all, place = np.unique(
             np.concatenate([np.empty(0, np.int32), *heard]), return_inverse=True
         )
         ends = np.cumsum([len(events) for events in heard])[:-1]
         places = np.split(place.astype(np.int32), ends) if heard else []
-        codes = [translations[name].distinct(code) for name, code in own.items()]
         days = None
         if self.day is not None and day is not None:
             days = np.append(self.day[heard_at_all], day)
+        codes = _columns(request.distinct, len(lines), np.int32)
+        quantities = _columns(request.quantities, len(lines), np.float32)
         labels_do_not_travel = self.day is None and not self.undated
         return Neighbourhood(
             targets=len(heard_at_all) + lines,
@@ -124,11 +113,11 @@ class RememberedEvents:
             },
             label=np.append(self.label[heard_at_all], np.zeros(len(lines), np.int8)),
             day=days,
-            codes=np.concatenate([self.codes[heard_at_all], _columns(codes, len(lines), np.int32)]),
-            keys=tuple(own),
-            quantities=np.concatenate([self.quantities[heard_at_all], _quantities(request, keys)]),
-            quantity_names=tuple(told_quantities(request, keys)),
-            group=groups_of(request, "test", lines, by_customer=labels_do_not_travel),
+            codes=np.concatenate([self.codes[heard_at_all], codes]),
+            keys=tuple(request.own),
+            quantities=np.concatenate([self.quantities[heard_at_all], quantities]),
+            quantity_names=tuple(request.quantities),
+            group=groups_of(request.lines, "test", lines, by_customer=labels_do_not_travel),
         )
 
     def _latest(
@@ -140,26 +129,19 @@ class RememberedEvents:
             for name, (events, order) in self.dated.items()
         }
 
-    def _drawn(
-        self, request: Dataset, known: Mapping[str, np.ndarray], fan_out: int
-    ) -> dict[str, NeighbourLists]:
+    def _drawn(self, request: Request, fan_out: int) -> dict[str, NeighbourLists]:
+        events, known = request.lines.events, request.known
         pair = pairs_of(known["customer"], known["variant"], self.num_variants)
         lists = {}
         for name, circles in self.undated.items():
-            events = request.events
             place = places_of_keys(events["customer_key"], events["variant_key"], circles.size)
             lists[name] = circles.draw(known[name], place, pair, fan_out)
         return lists
 
 
-def _quantities(dataset: Dataset, keys: HistoryKeys) -> np.ndarray:
-    values = list(told_quantities(dataset, keys).values())
-    return _columns(values, dataset.events.num_rows, np.float32)
-
-
-def _columns(columns: list[np.ndarray], num_rows: int, dtype: type) -> np.ndarray:
+def _columns(columns: Mapping[str, np.ndarray], num_rows: int, dtype: type) -> np.ndarray:
     """Columns beside each other, `(num_rows, num_columns)`."""
     matrix: np.ndarray = np.empty((num_rows, len(columns)), dtype=dtype)
-    for number, column in enumerate(columns):
+    for number, column in enumerate(columns.values()):
         matrix[:, number] = column
     return matrix

@@ -16,8 +16,9 @@ from returns.past import Features, dated_features
 from returns.predictor import ReturnPredictor
 from returns.protocol import Protocol
 from returns.resident.dated import DatedMemory, RequestPast
-from returns.resident.levels import Levels, Translation, translations
+from returns.resident.levels import Levels
 from returns.resident.neighbours import RememberedEvents
+from returns.resident.request import Request
 from returns.resident.undated import UndatedMemory
 
 
@@ -99,23 +100,21 @@ class ResidentPredictor:
             new: Events in canonical columns with original keys, and their node rows.
         """
         preparation = self.predictor.preparation
-        request = self._request(new)
-        own = preparation.keys.single(request, preparation.protocol)
-        levels = preparation.keys.levels(request, preparation.protocol)
-        translated = translations(self.levels, levels)
-        lines = np.arange(request.events.num_rows)
-        labels = EventArrays.of(request).returned
+        lines = self._lines_of(new)
+        request = Request.of(lines, preparation.keys, preparation.protocol, self.levels)
+        targets = np.arange(lines.events.num_rows)
+        labels = EventArrays.of(lines).returned
         return EventSet(
-            features=preparation.features(request, lines, self._told(request, own, translated)),
+            features=preparation.features(lines, targets, self._told(request)),
             labels=labels,
-            weights=preparation.weights.transform(request, lines, labels),
+            weights=preparation.weights.transform(lines, targets, labels),
             build_graphs=lambda: preparation.graphs_of(*_test_part(self.memory.with_new(new))),
             build_neighbourhood=lambda fan_out: self.events.heard_by(
-                request, preparation.keys, own, translated, fan_out, preparation.label_delay_days
+                request, fan_out, preparation.label_delay_days
             ),
         )
 
-    def _request(self, new: SourceTables) -> Dataset:
+    def _lines_of(self, new: SourceTables) -> Dataset:
         """The new events and their node rows, as they would stand beside everything remembered."""
         tables = self.memory.tables
         own = {
@@ -132,21 +131,15 @@ class ResidentPredictor:
         )
         return replace(self.memory, tables=part).with_new(new)
 
-    def _told(
-        self,
-        request: Dataset,
-        own: dict[str, np.ndarray],
-        translated: dict[str, Translation],
-    ) -> Features:
+    def _told(self, request: Request) -> Features:
         preparation = self.predictor.preparation
-        known = {name: translated[name].known(code) for name, code in own.items()}
         if isinstance(self.history, DatedMemory):
-            past = RequestPast(
-                self.history, preparation.keys, request, own, known, preparation.label_delay_days
-            )
-            basket = baskets_of(request, np.arange(request.events.num_rows))
+            past = RequestPast(self.history, request, preparation.label_delay_days)
+            basket = baskets_of(request.lines, np.arange(request.lines.events.num_rows))
             return dated_features(past, preparation.keys, basket)
-        return {} if preparation.protocol is Protocol.PAPER else self.history.history(known)
+        if preparation.protocol is Protocol.PAPER:
+            return {}
+        return self.history.history(request.known)
 
 
 def _nothing(tables: SourceTables) -> SourceTables:

@@ -1,5 +1,6 @@
 """Counts of the remembered labels of undated data."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -37,7 +38,7 @@ class UndatedMemory:
             totals[name] = np.concatenate([of_levels, np.zeros((1, 2))])
         return cls(totals)
 
-    def history(self, known: dict[str, np.ndarray]) -> Features:
+    def history(self, known: Mapping[str, np.ndarray]) -> Features:
         """What `returns.history.undated_history` gives for order lines.
 
         Args:

@@ -59,7 +59,7 @@ def parse_column(
     trimmed = pc.utf8_trim_whitespace(text)
     given = _without(trimmed, ("", *nulls))
     wanted = _without(given, column.nulls)
-    values = _read(wanted, column, decimal, "%Y-%m-%d" if iso_days else column.date_format)
+    values = _read(wanted, column, decimal, iso_days)
     possible = _within(values, column.limits)
     return ParsedColumn(
         values=possible,
@@ -92,7 +92,7 @@ def _day_numbers(days: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _read(
-    text: pa.ChunkedArray, column: ColumnMapping, decimal: str, date_format: str
+    text: pa.ChunkedArray, column: ColumnMapping, decimal: str, iso_days: bool
 ) -> pa.ChunkedArray:
     match column.type:
         case ColumnType.NUMBER:
@@ -100,7 +100,7 @@ def _read(
         case ColumnType.INTEGER:
             return _integers(text)
         case ColumnType.DATE:
-            return _days(text, date_format)
+            return _iso_days(text) if iso_days else _days(text, column.date_format)
         case ColumnType.FLAG:
             texts = pa.array(list(column.values), pa.string())
             flags = pa.array(list(column.values.values()), pa.int8())
@@ -131,6 +131,13 @@ def _integers(text: pa.ChunkedArray) -> pa.ChunkedArray:
         pc.less_equal(digits, LARGEST_INTEGER),
     )
     return pc.cast(_keep(written, fits), pa.int64())
+
+
+def _iso_days(text: pa.ChunkedArray) -> pa.ChunkedArray:
+    try:
+        return pc.cast(text, pa.date32())
+    except pa.ArrowInvalid:  # of some day, such as one of year 10000
+        return _days(text, "%Y-%m-%d")
 
 
 def _days(text: pa.ChunkedArray, date_format: str) -> pa.ChunkedArray:

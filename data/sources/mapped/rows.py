@@ -106,6 +106,8 @@ class ParsedRows:
     def rejects(self) -> pa.Table:
         """The rows set aside, in file order, with schema `data.schema.REJECTS`."""
         faulty = self._sieve.rejects()
+        if not faulty.num_rows:
+            return self._text.ragged
         position = faulty.schema.get_field_index("row")
         numbers = self.row_numbers().take(pc.subtract(faulty["row"], 1).combine_chunks())
         numbered = faulty.set_column(position, faulty.schema.field("row"), numbers)
