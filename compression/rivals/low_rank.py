@@ -1,6 +1,7 @@
 """WoodFisher and M-FAC: the empirical Fisher matrix as few gradients, never as a matrix."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -33,7 +34,7 @@ class LowRankFisher(CurvatureBase):
         self.group = group
         self.by_layer = by_layer
         self._gradients: Tensor | None = None
-        self._factors: list[Tensor] | None = None
+        self._parts: list[_Part] | None = None
 
     def fit(self, loader: Loader, reporter: Reporter | None = None) -> None:
         """Collect the gradients at the present weights.
@@ -43,22 +44,20 @@ class LowRankFisher(CurvatureBase):
         """
         gradients = gradient_matrix(self.problem, loader, self.num_gradients, self.group)
         self._gradients = gradients / self.num_gradients**0.5
-        self._factors = None
+        self._parts = None
         if reporter is not None:
             reporter("gradients", self.num_gradients, self.num_gradients, float(gradients.norm()))
 
     def set_mask(self, mask: Tensor) -> None:
         """Restrict everything to the kept weights, bool `(size,)`."""
         super().set_mask(mask)
-        self._factors = None
+        self._parts = None
 
     def forward_product(self, vector: Tensor) -> Tensor:
         """`(F + damping I) vector` on the kept weights."""
-        gradients, kept = self._fitted(), torch.where(self.mask, vector, 0)
-        product = self.problem.damping * kept
-        for part in self._parts():
-            of_part = gradients[:, part]
-            product[part] += (of_part @ kept[part]) @ of_part
+        product = self.problem.damping * vector
+        for part in self._kept_parts():
+            product[part.positions] += (part.gradients @ vector[part.positions]) @ part.gradients
         return torch.where(self.mask, product, 0)
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -68,69 +67,67 @@ class LowRankFisher(CurvatureBase):
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take on gradients."""
         self._gradients = state.get("gradients")
-        self._factors = None
+        self._parts = None
 
     def _diagonal(self) -> Tensor:
-        diagonal = torch.ones(self.problem.space.size, dtype=torch.float64)
-        for columns, factor in self._columns():
-            halves = torch.linalg.solve_triangular(
-                factor, self._kept(columns).double(), upper=False
-            )
-            diagonal[columns] -= halves.square().sum(dim=0).cpu()
         space = self.problem.space
+        diagonal = torch.ones(space.size, dtype=torch.float64, device=space.device)
+        for part in self._kept_parts():
+            step = max(1, LARGEST_PRODUCT // len(part.gradients))
+            for first in range(0, len(part.positions), step):
+                columns = part.gradients[:, first : first + step].double()
+                halves = torch.linalg.solve_triangular(part.factor, columns, upper=False)
+                diagonal[part.positions[first : first + step]] -= halves.square().sum(dim=0)
         result: Tensor = diagonal / self.problem.damping
-        return result.to(space.device, space.dtype)
+        return result.to(space.dtype)
 
     def _product(self, vectors: Tensor) -> Tensor:
         product = vectors.clone()
-        for part, factor in zip(self._parts(), self._cholesky(), strict=True):
-            inner = vectors[..., part] @ self._kept(part).T
+        for part in self._kept_parts():
+            inner = vectors[..., part.positions] @ part.gradients.T
             rows = inner.reshape(-1, inner.shape[-1]).double()
-            solved = torch.cholesky_solve(rows.T, factor).T.reshape(inner.shape).to(inner.dtype)
-            product[..., part] -= solved @ self._kept(part)
+            solved = torch.cholesky_solve(rows.T, part.factor).T.reshape(inner.shape)
+            product[..., part.positions] -= solved.to(inner.dtype) @ part.gradients
         return product / self.problem.damping
 
-    def _fitted(self) -> Tensor:
+    def _kept_parts(self) -> list["_Part"]:
+        """Kept weights that are not taken for independent, with what their products need."""
         if self._gradients is None:
             raise NotFittedError("LowRankFisher has no gradients yet; call fit() first")
-        return self._gradients
+        if self._parts is None:
+            space = self.problem.space
+            ranges = [(0, space.size)]
+            if self.by_layer:
+                ranges = [(slots[0].start, slots[-1].stop) for slots in space.layers.values()]
+            kept = self.mask.nonzero().squeeze(1)
+            self._parts = [
+                self._part(kept[(kept >= start) & (kept < stop)]) for start, stop in ranges
+            ]
+        return self._parts
 
-    def _kept(self, columns: slice) -> Tensor:
-        """Some columns of `G / sqrt(m)`, 0 where a weight is removed."""
-        return torch.where(self.mask[columns], self._fitted()[:, columns], 0)
-
-    def _parts(self) -> list[slice]:
-        """Positions of weights that are not taken for independent."""
-        space = self.problem.space
-        if not self.by_layer:
-            return [slice(0, space.size)]
-        return [slice(slots[0].start, slots[-1].stop) for slots in space.layers.values()]
-
-    def _cholesky(self) -> list[Tensor]:
-        """Cholesky factor of `G G' / m + damping I` of each part, in double precision."""
-        if self._factors is None:
-            self._factors = [self._factor(part) for part in self._parts()]
-        return self._factors
-
-    def _factor(self, part: slice) -> Tensor:
-        number = len(self._fitted())
-        inner = torch.zeros(number, number, dtype=torch.float64, device=self._fitted().device)
-        for columns in _chunks(part, number):
-            some = self._kept(columns).double()
-            inner += some @ some.T
+    def _part(self, positions: Tensor) -> "_Part":
+        assert self._gradients is not None
+        gradients = self._gradients
+        if len(positions) < gradients.shape[1]:
+            gradients = gradients[:, positions]
+        inner = torch.zeros(len(gradients), len(gradients), dtype=torch.float64)
+        inner = inner.to(gradients.device)
+        for columns in torch.split(gradients, max(1, LARGEST_PRODUCT // len(gradients)), dim=1):
+            inner += columns.double() @ columns.double().T
         inner.diagonal().add_(self.problem.damping)
-        factor: Tensor = torch.linalg.cholesky(inner)
-        return factor
-
-    def _columns(self) -> Iterator[tuple[slice, Tensor]]:
-        """Positions, as many as fit into memory at once, with their part's factor."""
-        number = len(self._fitted())
-        for part, factor in zip(self._parts(), self._cholesky(), strict=True):
-            for columns in _chunks(part, number):
-                yield columns, factor
+        return _Part(positions, gradients, torch.linalg.cholesky(inner))
 
 
-def _chunks(part: slice, number: int) -> Iterator[slice]:
-    step = max(1, LARGEST_PRODUCT // number)
-    for first in range(part.start, part.stop, step):
-        yield slice(first, min(first + step, part.stop))
+@dataclass(frozen=True)
+class _Part:
+    """Weights that are not taken for independent.
+
+    Attributes:
+        positions: Of its kept weights, int64 `(number,)`.
+        gradients: Their columns of `G / sqrt(m)`, `(m, number)`.
+        factor: Cholesky factor of `G G' / m + damping I`, `(m, m)`, in double precision.
+    """
+
+    positions: Tensor
+    gradients: Tensor
+    factor: Tensor

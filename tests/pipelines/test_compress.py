@@ -1,39 +1,104 @@
+import io
 import os
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from rich.console import Console
 
+from compression.studies.training import TrainingSettings
 from data.validation import InputError
 from pipelines import compress
+from pipelines.compression_study import profiles, resnet18
+from pipelines.dense_networks import DenseRecipe
 
-needs_images = pytest.mark.skipif(
-    "RETURNS_SHARED_DATA" not in os.environ, reason="needs the shared images"
-)
+SHARED = os.environ.get("RETURNS_SHARED_DATA")
+real = pytest.mark.skipif(SHARED is None, reason="RETURNS_SHARED_DATA, real data, is not set")
 
 
 @pytest.fixture
-def images():
-    return Path(os.environ["RETURNS_SHARED_DATA"]) / "images"
+def places():
+    root = Path(SHARED)
+    return {
+        "images": root / "images",
+        "checkpoint": root / "checkpoints" / "mlpnet_mnist_93.97.ckpt",
+    }
 
 
-@needs_images
-def test_the_dense_network_is_trained_scored_and_recorded(images, tmp_path, monkeypatch):
+def run(arguments, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setattr(compress, "SMOKE_IMAGES", 500)
-    arguments = compress.Arguments(images, profile="smoke", home=tmp_path / "home")
-    with (tmp_path / "printed").open("w") as printed:
-        compress.main(arguments, Console(file=printed, width=120))
-    assert "dense ResNet-18: test accuracy" in (tmp_path / "printed").read_text()
-    store = MlflowClient(f"sqlite:///{tmp_path / 'home' / 'mlflow.db'}")
+    printed = io.StringIO()
+    compress.main(arguments, Console(file=printed, width=120))
+    return printed.getvalue()
+
+
+def only_run(home):
+    store = MlflowClient(f"sqlite:///{home / 'mlflow.db'}")
     experiment = store.get_experiment_by_name("compression")
-    (run,) = store.search_runs([experiment.experiment_id])
-    assert run.data.tags["study"] == "resnet18"
-    assert 0 < run.data.metrics["dense_test_accuracy"] < 1
-    assert "fit/training_loss" in run.data.metrics
+    (found,) = store.search_runs([experiment.experiment_id])
+    return found
 
 
-def test_a_folder_without_images_is_reported(tmp_path):
-    with pytest.raises(InputError, match="cifar10"):
-        compress.main(compress.Arguments(tmp_path, home=tmp_path / "home"), Console())
+@real
+def test_the_mlpnet_is_pruned_compared_and_recorded(places, tmp_path, monkeypatch):
+    grid = replace(profiles.SMOKE_GRID, steps=10, metric_steps=10)
+    smoke = profiles.MLPNET["smoke"]
+    smoke = replace(smoke, plan=replace(smoke.plan, grid=grid, stage_grid=grid))
+    monkeypatch.setattr(compress, "MLPNET", {"smoke": smoke})
+    arguments = compress.Arguments(**places, home=tmp_path / "home")
+    printed = run(arguments, monkeypatch)
+    assert "fishleg_joint" in printed
+    assert "dense: 93.97" in printed
+    folder = tmp_path / "home" / "compression" / "mlpnet-smoke"
+    cells = pd.read_csv(folder / "cells.csv").set_index("method")
+    # The published figure of global magnitude at 90 %.
+    assert cells.loc["magnitude", "test_accuracy"] == pytest.approx(0.9028, abs=1.5e-4)
+    assert cells.loc["chita", "test_accuracy"] > 0.9
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"cells.csv", "tables.md", "accuracy-1-stage.png", "costs-1-stage.png"}
+    recorded = only_run(tmp_path / "home")
+    assert recorded.data.tags["study"] == "mlpnet"
+    assert recorded.data.metrics["dense_test_accuracy"] == pytest.approx(0.9397)
+    assert "test_accuracy/chita/1-stage/90" in recorded.data.metrics
+
+
+@real
+def test_the_dense_resnet_is_trained_scored_and_recorded(places, tmp_path, monkeypatch):
+    settings = TrainingSettings(epochs=2, cut_epochs=1, batch_size=50, averaging=0.9)
+    monkeypatch.setattr(resnet18, "RECIPES", {"smoke": DenseRecipe(2, settings)})
+    monkeypatch.setattr(resnet18, "SMOKE_IMAGES", 300)
+    arguments = compress.Arguments(places["images"], study="resnet18", home=tmp_path / "home")
+    assert "dense ResNet-18: test accuracy" in run(arguments, monkeypatch)
+    recorded = only_run(tmp_path / "home")
+    assert recorded.data.tags["study"] == "resnet18"
+    assert 0 < recorded.data.metrics["dense_test_accuracy"] < 1
+    assert "fit/training_loss" in recorded.data.metrics
+
+
+def test_faults_of_the_options_are_reported_together(tmp_path):
+    arguments = compress.Arguments(
+        tmp_path, methods=("wanda",), stages=(0,), sparsities=(1.0,), seeds=0, home=tmp_path
+    )
+    with pytest.raises(InputError) as raised:
+        compress.main(arguments, Console())
+    named = [fault.file for fault in raised.value.faults]
+    assert named == ["--checkpoint", "--methods", "--stages", "--sparsities", "--seeds"]
+
+
+def test_a_file_that_is_no_checkpoint_is_reported(tmp_path):
+    (tmp_path / "other.ckpt").write_bytes(b"no checkpoint")
+    arguments = compress.Arguments(tmp_path, checkpoint=tmp_path / "other.ckpt", home=tmp_path)
+    with pytest.raises(InputError, match="no checkpoint of the MLPNet"):
+        compress.main(arguments, Console())
+
+
+@pytest.mark.parametrize("study", ["mlpnet", "resnet18"])
+def test_a_folder_without_images_is_reported(tmp_path, study):
+    if SHARED is None:
+        pytest.skip("RETURNS_SHARED_DATA, real data, is not set")
+    checkpoint = Path(SHARED) / "checkpoints" / "mlpnet_mnist_93.97.ckpt"
+    arguments = compress.Arguments(tmp_path, study, checkpoint, home=tmp_path / "home")
+    with pytest.raises(InputError):
+        compress.main(arguments, Console())

@@ -1,0 +1,143 @@
+"""Pruning of a network by one method at one setting, at once or in stages."""
+
+import copy
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from compression.likelihoods import Likelihood
+from compression.problem import Batch, Reporter
+from compression.schedules import geometric
+from compression.studies.methods import Method, Setting
+from compression.surgeon import Surgeon
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """A pruned network, and what it took.
+
+    Attributes:
+        network: In evaluation mode.
+        sparsity: Share of its prunable weights that is 0.
+        seconds: Wall time of estimating curvature and pruning.
+        curvature_mib: Size of the estimate, in MiB.
+    """
+
+    network: nn.Module
+    sparsity: float
+    seconds: float
+    curvature_mib: float
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is pruned, and on which data.
+
+    Attributes:
+        network: Dense, in evaluation mode; it is copied, never changed.
+        likelihood: That it was trained on.
+        loader: Training batches, all of one size but the last.
+        exclude: Patterns of parameters that stay dense.
+    """
+
+    network: nn.Module
+    likelihood: Likelihood
+    loader: Sequence[Batch]
+    exclude: tuple[str, ...] = ()
+
+    def surgeon(
+        self, method: Method, setting: Setting, seed: int, reporter: Reporter | None = None
+    ) -> Surgeon:
+        """A surgeon at work on a copy of the network."""
+        batch_size = len(self.loader[0][1])
+        return Surgeon(
+            copy.deepcopy(self.network),
+            setting.tempered(self.likelihood),
+            self.loader,
+            method.curvature(setting, batch_size),
+            damping=setting.damping,
+            exclude=self.exclude,
+            solver=method.solver(setting),
+            seed=seed,
+            reporter=reporter,
+        )
+
+
+class FittedOnce:
+    """Curvature of the dense network, from which it is pruned to one sparsity after another."""
+
+    def __init__(
+        self,
+        subject: Subject,
+        method: Method,
+        setting: Setting,
+        seed: int,
+        reporter: Reporter | None = None,
+    ) -> None:
+        """Estimate the curvature.
+
+        Args:
+            subject: What is pruned.
+            method: How.
+            setting: Of the method.
+            seed: Of the method's random draws.
+            reporter: Told of progress.
+
+        Raises:
+            DivergedError: A loss is not finite.
+        """
+        started = time.perf_counter()
+        self._loader = subject.loader
+        self._surgeon = subject.surgeon(method, setting, seed, reporter)
+        self._surgeon.fit()
+        self._seconds = time.perf_counter() - started
+
+    def pruned(self, sparsity: float) -> Pruned:
+        """The dense network, pruned in a single step; its time includes the whole estimate's.
+
+        Raises:
+            DivergedError: Compensation gave weights that are not finite.
+        """
+        # The data are the one thing that a copy may share.
+        surgeon = copy.deepcopy(self._surgeon, {id(self._loader): self._loader})
+        started = time.perf_counter()
+        surgeon.step(sparsity)
+        return _pruned(surgeon, self._seconds + time.perf_counter() - started)
+
+
+def prune_in_stages(
+    subject: Subject,
+    method: Method,
+    setting: Setting,
+    sparsity: float,
+    stages: int,
+    seed: int,
+    reporter: Reporter | None = None,
+) -> Pruned:
+    """Prune stage by stage, each keeping the same share, curvature brought up to date between.
+
+    Args:
+        subject: What is pruned.
+        method: How.
+        setting: Of the method.
+        sparsity: After the last stage.
+        stages: How many.
+        seed: Of the method's random draws.
+        reporter: Told of progress.
+
+    Raises:
+        DivergedError: A loss or compensated weights are not finite.
+    """
+    started = time.perf_counter()
+    surgeon = subject.surgeon(method, setting, seed, reporter)
+    surgeon.fit()
+    surgeon.prune(geometric(sparsity, stages))
+    return _pruned(surgeon, time.perf_counter() - started)
+
+
+def _pruned(surgeon: Surgeon, seconds: float) -> Pruned:
+    state = surgeon.curvature.state_dict().values()
+    size = sum(tensor.numel() * tensor.element_size() for tensor in state)
+    return Pruned(surgeon.finalize(), surgeon.sparsity, seconds, size / 2**20)

@@ -1,0 +1,1 @@
+"""The pruning studies behind `compress`: cells, their tuning, tables and charts."""

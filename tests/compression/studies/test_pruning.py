@@ -1,0 +1,70 @@
+import pytest
+import torch
+from torch import nn
+
+from compression.errors import DivergedError
+from compression.likelihoods import Categorical
+from compression.studies.methods import METHODS, Setting
+from compression.studies.pruning import FittedOnce, Subject, prune_in_stages
+
+SETTING = Setting(damping=1e-2, num_gradients=20, group=2)
+
+
+@pytest.fixture
+def subject():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(6, 10, bias=False), nn.ReLU(), nn.Linear(10, 5)).eval()
+    inputs = torch.randn(60, 6)
+    targets = inputs[:, :5].argmax(dim=1)
+    return Subject(
+        network, Categorical(), list(zip(inputs.split(20), targets.split(20), strict=True))
+    )
+
+
+def weights_of(network):
+    return torch.nn.utils.parameters_to_vector(network.parameters()).detach()
+
+
+def test_each_sparsity_is_pruned_from_the_dense_network(subject):
+    method = METHODS["chita"]
+    both = FittedOnce(subject, method, SETTING, seed=0)
+    high, low = both.pruned(0.9), both.pruned(0.5)
+    alone = FittedOnce(subject, method, SETTING, seed=0).pruned(0.5)
+    assert high.sparsity == pytest.approx(0.9, abs=0.01)
+    assert low.sparsity == pytest.approx(0.5, abs=0.01)
+    assert torch.equal(weights_of(low.network), weights_of(alone.network))
+    assert low.seconds > 0
+
+
+def test_the_size_of_the_estimate_is_that_of_its_tensors(subject):
+    pruned = FittedOnce(subject, METHODS["chita"], SETTING, seed=0).pruned(0.5)
+    size = 4 * 20 * len(weights_of(subject.network))
+    assert pruned.curvature_mib == pytest.approx(size / 2**20)
+
+
+def test_one_stage_is_at_once(subject):
+    method = METHODS["woodfisher"]
+    staged = prune_in_stages(subject, method, SETTING, 0.6, stages=1, seed=0)
+    at_once = FittedOnce(subject, method, SETTING, seed=0).pruned(0.6)
+    assert torch.equal(weights_of(staged.network), weights_of(at_once.network))
+
+
+def test_stages_reach_the_sparsity_on_another_way(subject):
+    method = METHODS["chita_first_order"]
+    staged = prune_in_stages(subject, method, SETTING, 0.8, stages=4, seed=0)
+    at_once = FittedOnce(subject, method, SETTING, seed=0).pruned(0.8)
+    assert staged.sparsity == pytest.approx(0.8, abs=0.01)
+    assert not torch.equal(weights_of(staged.network), weights_of(at_once.network))
+
+
+def test_excluded_layers_stay_dense(subject):
+    some = Subject(subject.network, subject.likelihood, subject.loader, exclude=("2.*",))
+    pruned = FittedOnce(some, METHODS["magnitude"], SETTING, seed=0).pruned(0.9)
+    assert torch.equal(pruned.network[2].weight, subject.network[2].weight)
+
+
+def test_a_loss_that_is_not_finite_is_said(subject):
+    with torch.no_grad():
+        subject.network[2].bias[0] = torch.nan
+    with pytest.raises(DivergedError):
+        FittedOnce(subject, METHODS["chita"], SETTING, seed=0)
