@@ -176,10 +176,12 @@ def _record(frame: pd.DataFrame, dense: Mapping[str, float], plan: Plan, files: 
 
 
 def _print(frame: pd.DataFrame, dense: Mapping[str, Any], plan: Plan, console: Console) -> None:
+    console.print(f"MLPNet on MNIST, test accuracy in %; dense: {100 * dense[FIGURE]:.2f}")
     for stages in plan.stages:
         of_stages = table.to_read(frame, FIGURE, stages)
-        title = f"test accuracy in %, stages: {stages}, dense: {100 * dense[FIGURE]:.2f}"
-        printed = Table(title=title, box=SIMPLE_HEAD, padding=0)
+        printed = Table(
+            title="at once" if stages == 1 else f"{stages} stages", box=SIMPLE_HEAD, padding=0
+        )
         printed.add_column("method", no_wrap=True)
         for sparsity in of_stages.columns:
             printed.add_column(sparsity, justify="right", no_wrap=True)

@@ -40,12 +40,11 @@ def costs(frame: pd.DataFrame, stages: int, subject: str) -> Figure:
     means = chosen.groupby("method", sort=False)[["seconds", "curvature_mib"]].mean()
     drawn = new_figure((8.5, 0.35 * len(means) + 1.6))
     labels: Mapping[str, str] = {"seconds": "seconds", "curvature_mib": "curvature in MiB"}
-    for axes, (column, label) in zip(
-        drawn.subplots(1, 2, sharey=True), labels.items(), strict=True
-    ):
+    panels = drawn.subplots(1, 2, sharey=True)
+    for axes, (column, label) in zip(panels, labels.items(), strict=True):
         axes.barh(list(means.index.astype(str)), means[column].to_numpy(), color=GREY)
         axes.set_xlabel(label)
-        axes.invert_yaxis()
+    panels[0].invert_yaxis()
     drawn.suptitle(f"{subject}: cost {_described(stages)}", fontsize=11)
     return drawn
 
