@@ -8,6 +8,7 @@ from torch import Tensor
 
 from compression.errors import NotFittedError
 from compression.problem import Loader, Problem, Reporter
+from compression.saliency import group_saliency
 
 LARGEST_PRODUCT = 2**24
 """Numbers in a stack of vectors that is multiplied at once."""
@@ -48,6 +49,9 @@ class Curvature(Protocol):
 
     def inverse_blocks(self, indices: Tensor) -> Tensor:
         """Sub-matrices of the inverse on groups `(num_groups, group_size)` of positions."""
+
+    def group_losses(self, weights: Tensor, indices: Tensor) -> Tensor:
+        """What removing each group `(num_groups, group_size)` of weights `(size,)` would cost."""
 
     def forward_product(self, vector: Tensor) -> Tensor:
         """`(F + damping I) vector` on the kept weights; the same from call to call.
@@ -136,6 +140,15 @@ class CurvatureBase:
             products = self.inverse_product(units)
             blocks.append(products.gather(2, some.unsqueeze(1).expand(-1, group_size, -1)))
         return torch.cat(blocks)
+
+    def group_losses(self, weights: Tensor, indices: Tensor) -> Tensor:
+        """What removing each group `(num_groups, group_size)` of weights `(size,)` would cost."""
+        step = max(1, LARGEST_PRODUCT // indices.shape[1] ** 2)
+        losses = [
+            group_saliency(weights, self.inverse_blocks(some), some)
+            for some in torch.split(indices, step)
+        ]
+        return torch.cat(losses)
 
     def forward_product(self, vector: Tensor) -> Tensor:
         """Not there.

@@ -338,6 +338,20 @@ class LearnedInverse(CurvatureBase):
         kept = self.mask[indices]
         return torch.where(kept.unsqueeze(2) & kept.unsqueeze(1), self._operator.blocks(indices), 0)
 
+    @torch.no_grad()
+    def group_losses(self, weights: Tensor, indices: Tensor) -> Tensor:
+        """What removing each group `(num_groups, group_size)` of weights `(size,)` would cost.
+
+        Positions that are removed already in all groups alike are left out, so that groups keep
+        the shape for which there are short cuts.
+        """
+        indices = indices.sort(dim=1).values
+        kept = self.mask[indices]
+        indices = indices[:, kept.any(dim=0)]
+        if bool(self.mask[indices].all()):
+            return self._operator.group_losses(weights, indices)
+        return super().group_losses(weights, indices)
+
 
 def _masked(vector: Tensor, mask: Tensor | None) -> Tensor:
     return vector if mask is None else torch.where(mask, vector, 0)

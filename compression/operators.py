@@ -3,10 +3,16 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from compression.saliency import group_saliency
+
+LARGEST_BLOCKS = 2**24
+"""Numbers in a stack of sub-matrices that is inverted at once."""
 
 
 class InverseOperator(nn.Module, ABC):
@@ -69,6 +75,22 @@ class InverseOperator(nn.Module, ABC):
             Shape `(num_groups, group_size, group_size)`.
         """
         return self.entries(indices.unsqueeze(2), indices.unsqueeze(1))
+
+    def group_losses(self, weights: Tensor, indices: Tensor) -> Tensor:
+        """What removing groups of weights costs, `1/2 w_b' (Q_bb)^-1 w_b`.
+
+        Args:
+            weights: `(size,)`.
+            indices: Positions of each group in ascending order, int64 `(num_groups, group_size)`.
+
+        Returns:
+            `(num_groups,)`.
+        """
+        step = max(1, LARGEST_BLOCKS // indices.shape[1] ** 2)
+        losses = [
+            group_saliency(weights, self.blocks(some), some) for some in torch.split(indices, step)
+        ]
+        return torch.cat(losses)
 
     def dense(self) -> Tensor:
         """The whole matrix `(size, size)`, for small sizes."""
@@ -177,3 +199,46 @@ def damped_inverse_factors(
         whole = whole * level
         roots.append(root / level.sqrt().view(-1, *(1,) * (root.dim() - 1)))
     return roots, whole
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Groups of positions that are all rows of some by columns of their own.
+
+    Attributes:
+        rows: The same for all groups, int64 `(num_rows,)`.
+        columns: int64 `(num_groups, num_columns)`, of whatever identifies them.
+    """
+
+    rows: Tensor
+    columns: Tensor
+
+
+def as_grid(rows: Tensor, columns: Tensor) -> Grid | None:
+    """Rows and columns `(num_groups, group_size)` of positions as a grid; None if they are none."""
+    width = int((rows[0] == rows[0, 0]).sum())
+    if rows.shape[1] % width:
+        return None
+    shape = (len(rows), rows.shape[1] // width, width)
+    rows, columns = rows.view(shape), columns.view(shape)
+    if bool((rows != rows[:1, :, :1]).any()) or bool((columns != columns[:, :1]).any()):
+        return None
+    return Grid(rows[0, :, 0], columns[:, 0])
+
+
+def grid_losses(values: Tensor, row_gram: Tensor, column_grams: Tensor) -> Tensor:
+    """`1/2 v'(R x C)^-1 v` for groups of values on a grid: one factorisation of `R` for all.
+
+    Args:
+        values: `(num_groups, num_rows, num_columns)`.
+        row_gram: `R`, `(num_rows, num_rows)`.
+        column_grams: `C` of each group, `(num_groups, num_columns, num_columns)`.
+
+    Returns:
+        `(num_groups,)`.
+    """
+    solved = torch.linalg.solve(row_gram, values.movedim(1, 0).flatten(start_dim=1))
+    solved = torch.unflatten(solved, 1, (len(values), -1)).movedim(0, 1)
+    inner = values.mT @ solved
+    losses: Tensor = torch.linalg.solve(column_grams, inner).diagonal(dim1=1, dim2=2).sum(dim=1)
+    return losses / 2

@@ -9,44 +9,11 @@ from torch import Tensor
 from compression.compensation import group_update, single_update
 from compression.curvature import Curvature
 from compression.problem import Problem
+from compression.saliency import saliency
 from compression.structures import Candidates, Scope, Structure, select
 
 Compensation: TypeAlias = Literal["group", "single", "none"]
 """How kept weights make up for removed ones; see `compression.compensation`."""
-
-
-def saliency(weights: Tensor, inverse_diagonal: Tensor) -> Tensor:
-    """What removing each weight alone costs, `w^2 / (2 [F^-1]_ii)`.
-
-    Args:
-        weights: `(size,)`.
-        inverse_diagonal: Diagonal of the inverse of the damped Fisher matrix, `(size,)`; 0 where
-            a weight is removed already.
-
-    Returns:
-        `(size,)`, in nats; 0 where a weight is removed already.
-    """
-    alive = inverse_diagonal > 0
-    return torch.where(alive, weights.square() / (2 * inverse_diagonal), 0)
-
-
-def group_saliency(weights: Tensor, blocks: Tensor, indices: Tensor) -> Tensor:
-    """What removing each group at once costs, `1/2 w_b' (Q_bb)^-1 w_b`.
-
-    Args:
-        weights: `(size,)`.
-        blocks: Of the inverse of the damped Fisher matrix `Q`, `(num_groups, b, b)`; rows and
-            columns of weights that are removed already are 0.
-        indices: Positions of each group, int64 `(num_groups, b)`.
-
-    Returns:
-        `(num_groups,)`, in nats.
-    """
-    is_removed = blocks.diagonal(dim1=1, dim2=2) == 0
-    filled = blocks + torch.diag_embed(is_removed.to(blocks.dtype))
-    values = torch.where(is_removed, 0, weights[indices]).unsqueeze(2)
-    solved: Tensor = torch.linalg.solve(filled, values)
-    return (values * solved).sum(dim=(1, 2)) / 2
 
 
 @dataclass(frozen=True)
@@ -125,24 +92,37 @@ class RankAndCompensate:
     def __call__(self, step: PruningStep) -> tuple[Tensor, Tensor]:
         """New mask and weights."""
         curvature, diagonal = step.curvature, step.curvature.inverse_diagonal()
-        groups = step.candidates.groups
-        if groups is None:
-            mask = step.select(saliency(step.weights, diagonal))
-        else:
-            blocks = curvature.inverse_blocks(groups)
-            mask = step.select_atoms(group_saliency(step.weights, blocks, groups))
+        mask = self._selected(step, diagonal)
         removed = step.mask & ~mask
         if not curvature.compensates or self.compensation == "none" or not bool(removed.any()):
             return mask, torch.where(mask, step.weights, 0)
+        free = step.candidates.free(step.mask, mask)
+
+        def product(vectors: Tensor) -> Tensor:
+            # What goes for nothing neither needs to be made up for nor helps.
+            inverse = curvature.inverse_product(vectors.masked_fill(free, 0))
+            return inverse.masked_fill(free, 0)
+
+        charged = removed & ~free
         if self.compensation == "single":
-            product = curvature.inverse_product
-            return mask, single_update(step.weights, removed, product, diagonal)
-        weights = group_update(
-            step.weights,
-            removed,
-            curvature.inverse_product,
-            diagonal,
-            self.tolerance,
-            self.max_iterations,
+            weights = single_update(step.weights, charged, product, diagonal)
+        else:
+            weights = group_update(
+                *(step.weights, charged, product, diagonal),
+                self.tolerance,
+                self.max_iterations,
+            )
+        return mask, torch.where(mask, weights, 0)
+
+    def _selected(self, step: PruningStep, diagonal: Tensor) -> Tensor:
+        """What is kept after the cheapest have gone."""
+        candidates = step.candidates
+        if not candidates.parts:
+            return step.select(saliency(step.weights, diagonal))
+        costs = torch.zeros(
+            candidates.num_atoms, dtype=step.weights.dtype, device=step.weights.device
         )
-        return mask, weights
+        for part in candidates.parts:
+            losses = step.curvature.group_losses(step.weights, part.positions)
+            costs.index_add_(0, part.atoms, losses.to(costs))
+        return step.select_atoms(costs)

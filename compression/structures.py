@@ -9,9 +9,10 @@ from torch import Tensor
 from compression.errors import StructureError
 from compression.parameters import Kind, ParameterSpace, Slot
 
-Structure: TypeAlias = Literal["unstructured", "block4"] | tuple[int, int]
+Structure: TypeAlias = Literal["unstructured", "block4", "channel"] | tuple[int, int]
 """`"unstructured"`: single weights. `(n, m)`: at least `m - n` zeros among `m` consecutive inputs
-in the end, `n` kept. `"block4"`: four consecutive inputs at once."""
+in the end, `n` kept. `"block4"`: four consecutive inputs at once. `"channel"`: whole channels, with
+all that computes and reads them (`compression.channels`)."""
 
 Scope: TypeAlias = Literal["global", "layer"]
 """Whether the sparsity is that of all layers together, or of each layer."""
@@ -34,6 +35,19 @@ class Limit:
 
 
 @dataclass(frozen=True)
+class Part:
+    """Positions whose removal costs something, equally many for each of several atoms.
+
+    Attributes:
+        atoms: int64 `(num_groups,)`.
+        positions: In the flat vector, int64 `(num_groups, group_size)`.
+    """
+
+    atoms: Tensor
+    positions: Tensor
+
+
+@dataclass(frozen=True)
 class Candidates:
     """What can be removed, as one each: atoms.
 
@@ -43,17 +57,21 @@ class Candidates:
         layers: Where each atom is counted if each layer has its own sparsity, int64
             `(num_atoms,)`.
         reachable: Prunable weights that some atom holds, bool `(size,)`.
-        groups: Positions of each atom where all have equally many, int64
-            `(num_atoms, group_size)`; None for single weights and unequal atoms.
+        parts: What an atom costs is the sum over its groups in all parts; none for single weights.
+        is_free: Pairs that go with their atom for nothing, as what computes a channel does once
+            nothing reads it, bool `(num_pairs,)`; None where there are none.
         limit: How many weights may go from a group; None for any number.
+        keeps_one: Whether an atom of each layer stays.
     """
 
     atoms: Tensor
     positions: Tensor
     layers: Tensor
     reachable: Tensor
-    groups: Tensor | None = None
+    parts: tuple[Part, ...] = ()
+    is_free: Tensor | None = None
     limit: Limit | None = None
+    keeps_one: bool = False
 
     @property
     def num_atoms(self) -> int:
@@ -65,6 +83,19 @@ class Candidates:
         totals = torch.zeros(self.num_atoms, dtype=scores.dtype, device=scores.device)
         return totals.index_add_(0, self.atoms, scores[self.positions])
 
+    def alive(self, mask: Tensor) -> Tensor:
+        """Whether anything of each atom is kept under a mask `(size,)`, bool `(num_atoms,)`."""
+        counts = torch.zeros(self.num_atoms, dtype=torch.int64, device=mask.device)
+        return counts.index_add_(0, self.atoms, mask[self.positions].long()) > 0
+
+    def free(self, before: Tensor, after: Tensor) -> Tensor:
+        """What went for nothing between two masks, bool `(size,)`."""
+        found = torch.zeros_like(before)
+        if self.is_free is not None:
+            gone = self.alive(before) & ~self.alive(after)
+            found[self.positions[self.is_free & gone[self.atoms]]] = True
+        return found
+
     def without(self, mask: Tensor, is_removed: Tensor) -> Tensor:
         """The mask `(size,)` after removal of atoms, bool `(num_atoms,)`."""
         left = mask.clone()
@@ -73,7 +104,7 @@ class Candidates:
 
 
 def make_candidates(space: ParameterSpace, structure: Structure) -> Candidates:
-    """What can be removed from a space under a structure.
+    """What can be removed from a space under a structure, channels excepted.
 
     Groups are consecutive inputs: input channels of a convolution at one position of its kernel,
     or input features. Layers whose inputs do not divide into groups stay dense.
@@ -116,7 +147,7 @@ def _of_groups(space: ParameterSpace, groups: Tensor) -> Candidates:
         groups.flatten(),
         _layers(space, groups[:, 0]),
         reachable,
-        groups,
+        (Part(numbers, groups),),
     )
 
 
@@ -163,9 +194,11 @@ def select(
     Returns:
         What is kept afterwards, bool `(size,)`.
     """
-    is_gone = ~_kept(candidates, mask)
+    is_gone = ~candidates.alive(mask)
     order = torch.where(is_gone, -torch.inf, scores)
     allowed = torch.ones_like(is_gone) if candidates.limit is None else _allowed(candidates, order)
+    if candidates.keeps_one:
+        allowed[_dearest(candidates, order)] = False
     if scope == "global":
         return _lowest(candidates, order, mask, allowed & ~is_gone, sparsity, None)
     for layer in sorted(set(candidates.layers.tolist())):
@@ -174,10 +207,14 @@ def select(
     return mask
 
 
-def _kept(candidates: Candidates, mask: Tensor) -> Tensor:
-    """Whether anything of each atom is kept, bool `(num_atoms,)`."""
-    counts = torch.zeros(candidates.num_atoms, dtype=torch.int64, device=mask.device)
-    return counts.index_add_(0, candidates.atoms, mask[candidates.positions].long()) > 0
+def _dearest(candidates: Candidates, order: Tensor) -> Tensor:
+    """The atom of highest score in each layer, int64 `(num_layers,)`."""
+    by_score = order.argsort(stable=True)
+    number = int(candidates.layers.max()) + 1
+    ranks = torch.full((number,), -1, dtype=torch.int64, device=order.device)
+    rank = torch.arange(len(by_score), device=order.device)
+    ranks.scatter_reduce_(0, candidates.layers[by_score], rank, "amax")
+    return by_score[ranks[ranks >= 0]]
 
 
 def _allowed(candidates: Candidates, order: Tensor) -> Tensor:

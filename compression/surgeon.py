@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from compression.channels import ChannelGroup, find_channels, without_channels
 from compression.curvature import Curvature
 from compression.errors import DivergedError, NotFittedError, SparsityError
 from compression.estimators import create_curvature
@@ -18,8 +19,9 @@ from compression.fisher import mean_gradient
 from compression.likelihoods import Likelihood
 from compression.normalisation import reestimate
 from compression.parameters import collect_parameters, require_evaluation_mode
-from compression.problem import Loader, Problem, Reporter
-from compression.selection import PruningStep, RankAndCompensate, Solver, saliency
+from compression.problem import Inputs, Loader, Problem, Reporter, batches
+from compression.saliency import saliency
+from compression.selection import PruningStep, RankAndCompensate, Solver
 from compression.structures import Scope, Structure, make_candidates
 
 MASK, MODEL, CURVATURE = "mask.", "model.", "curvature."
@@ -64,6 +66,7 @@ class Surgeon:
         NothingPrunableError: No weight is prunable.
         TrainingModeError: The model is in training mode.
         StructureError: The structure suits no layer.
+        ImportError: The structure is `"channel"` and Torch-Pruning is not installed.
     """
 
     def __init__(
@@ -93,7 +96,11 @@ class Surgeon:
         self.curvature = create_curvature(curvature)
         self.curvature.attach(self.problem)
         self.mask = torch.ones(space.size, dtype=torch.bool, device=space.device)
-        self._candidates = make_candidates(space, structure)
+        self._channels: list[ChannelGroup] = []
+        if structure == "channel":
+            self._channels, self._candidates = find_channels(model, self._example(), space)
+        else:
+            self._candidates = make_candidates(space, structure)
         self._has_begun = self._is_fitted = False
         self._handles: list[RemovableHandle] = []
 
@@ -330,12 +337,26 @@ class Surgeon:
         self.load_state_dict(tensors)
 
     def finalize(self) -> nn.Module:
-        """The pruned model: a plain module, exact zeros, no hooks, nothing added."""
+        """The pruned model: a plain module, exact zeros, no hooks, nothing added.
+
+        Returns:
+            The model itself; for structure `"channel"` a smaller copy, without what was removed.
+
+        Raises:
+            StructureError: The smaller copy would compute something else.
+        """
         self.apply_masks()
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
-        return self.model
+        if not self._channels:
+            return self.model
+        is_removed = ~self._candidates.alive(self.mask)
+        return without_channels(self.model, self._example(), self._channels, is_removed)
+
+    def _example(self) -> Inputs:
+        """Inputs of a first batch."""
+        return self.problem.to_device(next(batches(self.loader, 1)))[0]
 
     def _require_fitted(self) -> None:
         if not self._is_fitted:

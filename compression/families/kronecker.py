@@ -5,7 +5,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from compression.operators import InverseOperator, damped_inverse_factors, gram_product
+from compression.operators import (
+    InverseOperator,
+    as_grid,
+    damped_inverse_factors,
+    gram_product,
+    grid_losses,
+)
 
 
 class Kronecker(InverseOperator):
@@ -114,6 +120,22 @@ class Kronecker(InverseOperator):
             left = self.row_factor.transpose(-1, -2) @ self.row_factor
             found = found * left[group, row, other_row]
         return torch.where(group == other_group, self.scale * found, 0)
+
+    def group_losses(self, weights: Tensor, indices: Tensor) -> Tensor:
+        """What removing groups costs; columns share the factorisation of their rows."""
+        _, row, column = self._coordinates(indices)
+        grid = as_grid(row, column) if self.groups == 1 else None
+        if grid is None or self.row_factor is None:
+            return super().group_losses(weights, indices)
+        left = (self.row_factor.mT @ self.row_factor)[0]
+        right = (self.column_factor @ self.column_factor.mT)[0]
+        values = weights[indices] / self.outer[0, row, column]
+        losses = grid_losses(
+            values.view(len(indices), len(grid.rows), -1),
+            left[grid.rows][:, grid.rows],
+            right[grid.columns.unsqueeze(2), grid.columns.unsqueeze(1)],
+        )
+        return losses / self.scale
 
     def _matrix(self, vectors: Tensor) -> Tensor:
         """`(..., size)` as `(..., groups, outputs, width)`."""

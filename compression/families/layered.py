@@ -76,6 +76,16 @@ class LayeredInverse(InverseOperator):
             start = stop
         return found
 
+    def group_losses(self, weights: Tensor, indices: Tensor) -> Tensor:
+        """What removing groups costs; by the part's own short cut if all lie within one."""
+        least, most, start = int(indices.min()), int(indices.max()), 0
+        for part in self.operators():
+            stop = start + part.size
+            if start <= least and most < stop:
+                return part.group_losses(weights[start:stop], indices - start)
+            start = stop
+        return super().group_losses(weights, indices)
+
     def operators(self) -> list[InverseOperator]:
         """The parts, in order."""
         return [part for part in self.parts if isinstance(part, InverseOperator)]

@@ -5,7 +5,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from compression.operators import InverseOperator, damped_inverse_factors, gram_product
+from compression.operators import (
+    InverseOperator,
+    as_grid,
+    damped_inverse_factors,
+    gram_product,
+    grid_losses,
+)
 
 
 class ThreeFactor(InverseOperator):
@@ -117,3 +123,21 @@ class ThreeFactor(InverseOperator):
             inner = inner * gram[first[0], first[axis], second[axis]]
         of_bias = torch.where(rows == columns, self.scale, 0)
         return self.outer[rows] * self.outer[columns] * torch.where(is_weight, inner, of_bias)
+
+    def group_losses(self, weights: Tensor, indices: Tensor) -> Tensor:
+        """What removing groups costs; columns share the factorisation of their rows."""
+        groups, _, num_inputs, kernel = self.shape
+        row, column = indices // (num_inputs * kernel), indices % (num_inputs * kernel)
+        is_weight = int(indices.max()) < self.num_weights
+        grid = as_grid(row, column) if groups == 1 and is_weight else None
+        if grid is None:
+            return super().group_losses(weights, indices)
+        left = (self.row_factor.mT @ self.row_factor)[0]
+        of_input = (self.column_factor @ self.column_factor.mT)[0]
+        of_kernel = (self.kernel_factor @ self.kernel_factor.mT)[0]
+        first, second = grid.columns.unsqueeze(2), grid.columns.unsqueeze(1)
+        right = (
+            of_input[first // kernel, second // kernel] * of_kernel[first % kernel, second % kernel]
+        )
+        values = (weights[indices] / self.outer[indices]).view(len(indices), len(grid.rows), -1)
+        return grid_losses(values, left[grid.rows][:, grid.rows], right) / self.scale

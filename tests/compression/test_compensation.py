@@ -5,7 +5,7 @@ import torch
 
 from compression.compensation import group_update, single_update
 from compression.conjugate_gradients import conjugate_gradients
-from compression.selection import group_saliency, saliency
+from compression.saliency import group_saliency, saliency
 
 EXACT = {"atol": 1e-10, "rtol": 1e-8}
 SIZE = 30

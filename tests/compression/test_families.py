@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from compression.families.layered import FAMILIES, make_block, make_family
+from compression.operators import InverseOperator
 from compression.parameters import collect_parameters
 
 EXACT = {"atol": 1e-12, "rtol": 1e-10}
@@ -150,6 +151,26 @@ def test_the_beginning_is_damped_as_much_as_the_inverse():
     operator = begun("kronecker", nn.Linear(4, 3, bias=False), fisher, 0.01)
     assert torch.linalg.eigvalsh(operator.dense()).max() < 100
     assert torch.linalg.eigvalsh(operator.dense()).min() > 0
+
+
+@pytest.mark.parametrize("family", ["kronecker", "three_factor"])
+@pytest.mark.parametrize("layer", [lambda: nn.Linear(6, 4), lambda: nn.Conv2d(5, 4, 2, bias=False)])
+def test_columns_are_removed_at_the_cost_of_their_blocks(family, layer):
+    module = layer().double()
+    space = collect_parameters(nn.Sequential(nn.Linear(2, 2).double(), module))
+    operator = make_family(family, space, 3.0)
+    with torch.no_grad():
+        for factor in operator.parameters():
+            factor.add_(torch.randn_like(factor) * 0.3)
+    slot = space.slot("1.weight")
+    positions = torch.arange(slot.start, slot.stop).view(slot.shape)[[0, 2, 3]]
+    columns = positions.movedim(1, 0).flatten(start_dim=1)
+    weights = torch.randn(space.size, dtype=torch.float64)
+    expected = InverseOperator.group_losses(operator, weights, columns)
+    torch.testing.assert_close(operator.group_losses(weights, columns), expected, **EXACT)
+    scattered = columns.flatten()[torch.randperm(columns.numel())].view(-1, 3).sort(dim=1).values
+    expected = InverseOperator.group_losses(operator, weights, scattered)
+    torch.testing.assert_close(operator.group_losses(weights, scattered), expected, **EXACT)
 
 
 def test_blocks_end_with_their_layer():

@@ -88,9 +88,9 @@ def test_blocks_go_whole_by_the_sum_of_their_scores():
     scores = torch.rand(SPACE.size, dtype=torch.float64)
     mask = torch.ones(SPACE.size, dtype=torch.bool)
     candidates, new = chosen("block4", scores, mask, 0.5)
-    kept = new[candidates.groups]
+    kept = new[candidates.parts[0].positions]
     assert torch.equal(kept.all(1), kept.any(1))
-    sums = scores[candidates.groups].sum(1)
+    sums = scores[candidates.parts[0].positions].sum(1)
     assert sums[~kept.any(1)].max() < sums[kept.any(1)].min()
 
 
