@@ -13,7 +13,7 @@ import os
 import platform
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -54,6 +54,9 @@ class Arguments:
     against plain torch. scoring: fitting and scoring with every default model. growth: ingest,
     features, graph, an epoch and scoring at four sizes. gauss_newton_step: a step of exact
     Gauss-Newton in a reversible network against SGD and against the SVD of its features."""
+    parts: tuple[str, ...] = ()
+    """Parts of the cases to measure, such as `gnn` of scoring or "learn at scale 0.1" of growth
+    (default: all)."""
     scale: float = 1.0
     """Size of the synthetic data; 1.0 is the size of GraphReturns, and of the paper's network for
     MNIST. growth measures a tenth, three
@@ -77,10 +80,17 @@ def main(arguments: Arguments, console: Console) -> None:
     """Measure, print, record."""
     threads = _usable_cores() if arguments.threads is None else arguments.threads
     _check(arguments, threads)
-    home = Home.prepare(arguments.home)
     settings = Settings(
-        arguments.scale, arguments.repeats, threads, arguments.epochs, arguments.seed, home.root
+        arguments.scale,
+        arguments.repeats,
+        threads,
+        arguments.epochs,
+        arguments.seed,
+        arguments.home,
     )
+    chosen = _chosen_parts(arguments, settings)
+    home = Home.prepare(arguments.home)
+    settings = replace(settings, home=home.root)
     home.benchmarks.mkdir(exist_ok=True)
     with (
         exclusive(home.benchmarks / "lock"),
@@ -95,7 +105,7 @@ def main(arguments: Arguments, console: Console) -> None:
             content: dict[str, Any] = {"settings": _parameters(arguments, threads), "cases": {}}
             for name in arguments.cases:
                 case = create(name)
-                parts = _measure(case, settings, kept, arguments.again, reporter)
+                parts = _measure(case, chosen[name], settings, kept, arguments.again, reporter)
                 measurements = [row for part in parts.values() for row in part.measurements]
                 conclusions = list(case.conclude(measurements))
                 measurements += conclusions
@@ -142,11 +152,47 @@ def _usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def _chosen_parts(arguments: Arguments, settings: Settings) -> dict[str, list[str]]:
+    """The parts of each case that are to be measured.
+
+    Raises:
+        InputError: A part is in none of the cases, or a case has none of the parts.
+    """
+    parts: dict[str, list[str]] = {
+        name: list(create(name).parts(settings)) for name in arguments.cases
+    }
+    if not arguments.parts:
+        return parts
+    known = [part for of_case in parts.values() for part in of_case]
+    remedy = f"Choose from {'; '.join(known)}"
+    faults = [
+        Fault("--parts", f"there is no part '{part}' in these cases", remedy)
+        for part in arguments.parts
+        if part not in known
+    ]
+    chosen: dict[str, list[str]] = {
+        name: [part for part in of_case if part in arguments.parts]
+        for name, of_case in parts.items()
+    }
+    faults += [
+        Fault("--cases", f"'{name}' has none of the named parts", "Leave the case out")
+        for name, of_case in chosen.items()
+        if not of_case
+    ]
+    if faults:
+        raise InputError(faults)
+    return chosen
+
+
 def _measure(
-    case: Case, settings: Settings, kept: KeptParts, again: bool, reporter: ProgressReporter
+    case: Case,
+    parts: Sequence[str],
+    settings: Settings,
+    kept: KeptParts,
+    again: bool,
+    reporter: ProgressReporter,
 ) -> dict[str, MeasuredPart]:
-    """All parts of a case: kept ones where the case keeps them, the others measured now."""
-    parts = case.parts(settings)
+    """Parts of a case: kept ones where the case keeps them, the others measured now."""
     measured = {}
     for number, part in enumerate(parts):
         reporter.progress(case.name, number, len(parts))

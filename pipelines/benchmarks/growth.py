@@ -75,10 +75,15 @@ class Growth:
         """Time and memory of each stage against the number of events."""
         figures = {}
         for name, quantity in (("growth_time", WALL), ("growth_memory", PEAK)):
-            lines = {stage: _points(measurements, stage, quantity) for stage in STAGES}
-            figures[name] = growth_lines(
-                {stage: (points, _exponent(points)) for stage, points in lines.items()}, quantity
-            )
+            points = {stage: _points(measurements, stage, quantity) for stage in STAGES}
+            # One size makes no line.
+            lines = {
+                stage: (of_stage, _exponent(of_stage))
+                for stage, of_stage in points.items()
+                if len(of_stage) > 1
+            }
+            if lines:
+                figures[name] = growth_lines(lines, quantity)
         return figures
 
 
@@ -118,7 +123,11 @@ def _points(
     """Number of events and the stage's figure at each size."""
     found = {(row.subject, row.contender, row.quantity): row.spread.median for row in measurements}
     sizes = [row.contender for row in measurements if row.subject == SIZE]
-    return [(found[SIZE, size, EVENTS], found[stage, size, quantity]) for size in sizes]
+    return [
+        (found[SIZE, size, EVENTS], found[stage, size, quantity])
+        for size in sizes
+        if (stage, size, quantity) in found
+    ]
 
 
 def _exponent(points: Sequence[tuple[float, float]]) -> float:

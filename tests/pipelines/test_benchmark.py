@@ -124,6 +124,17 @@ def test_growth_goes_on_where_it_was(tmp_path, run, settings, monkeypatch):
     assert len(results["cases"]["growth"]["conclusions"]) == 10
 
 
+def test_only_the_named_parts_are_measured(tmp_path, run):
+    words = ("--cases", "growth", "--scale", 0.01, "--threads", 1)
+    home = tmp_path / "home"
+    ended = run(benchmark, *words, "--parts", "ingest at scale 0.001", "--home", home)
+    assert ended.code == 0, ended.errors
+    (results,) = (home / "benchmarks").glob("[0-9a-f]*.json")
+    measured = json.loads(results.read_text())["cases"]["growth"]
+    assert list(measured["parts"]) == ["ingest at scale 0.001"]
+    assert measured["conclusions"] == []
+
+
 @pytest.mark.parametrize(
     ("words", "fault"),
     [
@@ -137,6 +148,8 @@ def test_growth_goes_on_where_it_was(tmp_path, run, settings, monkeypatch):
         (("--seed", -1), "--seed"),
         (("--cases", "growth", "growth"), "named twice"),
         (("--cases",), "no case is named"),
+        (("--cases", "scoring", "--parts", "nonsense"), "no part 'nonsense'"),
+        (("--cases", "scoring", "growth", "--parts", "gnn"), "'growth' has none"),
     ],
 )
 def test_wrong_options_are_refused_before_anything_is_written(tmp_path, run, words, fault):

@@ -66,3 +66,7 @@ def test_growth_fits_the_power_of_the_number_of_events():
     assert exponents[INGEST, f"exponent of {WALL}"] == pytest.approx(1.0)
     assert 0 < exponents[INGEST, f"exponent of {PEAK}"] < 0.1
     assert set(case.figures(measurements)) == {"growth_time", "growth_memory"}
+    one_size = [row for row in measurements if row.contender == "scale 0"]
+    assert len(one_size) == 1 + 2 * len(STAGES)
+    assert not case.conclude(one_size)
+    assert not case.figures(one_size)
