@@ -53,6 +53,13 @@ def test_another_file_is_refused_by_name(tmp_path, content):
         load_mlpnet(tmp_path / "other.ckpt")
 
 
+@pytest.mark.parametrize("content", [b"", b"a,b\n1\n", bytes(range(256)), b"PK\x03\x04"])
+def test_bytes_of_any_other_kind_are_refused_by_name(tmp_path, content):
+    (tmp_path / "other.ckpt").write_bytes(content)
+    with pytest.raises(ValueError, match=r"other\.ckpt is no checkpoint"):
+        load_mlpnet(tmp_path / "other.ckpt")
+
+
 def test_code_in_a_pickle_is_not_run(tmp_path):
     torch.save({"model_state_dict": MLPNet()}, tmp_path / "code.ckpt")
     with pytest.raises(ValueError, match="no checkpoint"):
