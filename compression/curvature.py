@@ -1,5 +1,6 @@
 """What the Surgeon asks of any estimate of curvature, learned or not."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -67,7 +68,7 @@ class Curvature(Protocol):
         """Take on what `state_dict` gave, after `attach`."""
 
 
-class CurvatureBase:
+class CurvatureBase(ABC):
     """What estimates of curvature have in common: a problem, a mask, and defaults.
 
     Subclasses give `fit`, `_diagonal` and `_product`, which need not heed the mask.
@@ -106,9 +107,9 @@ class CurvatureBase:
         self._problem = problem
         self._mask = None
 
+    @abstractmethod
     def fit(self, loader: Loader, reporter: Reporter | None = None) -> None:
         """Estimate from nothing, at the model's present weights and the present mask."""
-        raise NotImplementedError
 
     def refine(self, loader: Loader, reporter: Reporter | None = None) -> None:
         """Go on from the present estimate; here, estimate again."""
@@ -131,10 +132,10 @@ class CurvatureBase:
         num_groups, group_size = indices.shape
         size = self.problem.space.size
         step = max(1, LARGEST_PRODUCT // (size * group_size))
+        diagonal = self.inverse_diagonal()
         blocks = []
         for first in range(0, num_groups, step):
             some = indices[first : first + step]
-            diagonal = self.inverse_diagonal()
             units = torch.zeros(*some.shape, size, dtype=diagonal.dtype, device=diagonal.device)
             units.scatter_(2, some.unsqueeze(2), 1)
             products = self.inverse_product(units)
@@ -158,16 +159,18 @@ class CurvatureBase:
         """
         raise NotFittedError(f"{type(self).__name__} has no forward product")
 
+    @abstractmethod
     def state_dict(self) -> dict[str, Tensor]:
         """All that was estimated, as tensors by name."""
-        raise NotImplementedError
 
+    @abstractmethod
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take on what `state_dict` gave, after `attach`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _diagonal(self) -> Tensor:
-        raise NotImplementedError
+        """Diagonal of the inverse, `(size,)`."""
 
+    @abstractmethod
     def _product(self, vectors: Tensor) -> Tensor:
-        raise NotImplementedError
+        """The inverse times each vector, `(..., size)` in and out."""

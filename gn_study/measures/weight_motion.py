@@ -37,8 +37,7 @@ def weight_motion(
     Raises:
         ValueError: The names differ.
     """
-    if initial.keys() != current.keys():
-        raise ValueError("the weights at the beginning have other names than those now")
+    _require_same_names(initial, current)
     return {name: _motion(initial[name], current[name]) for name in initial}
 
 
@@ -52,13 +51,17 @@ def overall_motion(initial: Mapping[str, Tensor], current: Mapping[str, Tensor])
     Raises:
         ValueError: The names differ.
     """
-    if initial.keys() != current.keys():
-        raise ValueError("the weights at the beginning have other names than those now")
+    _require_same_names(initial, current)
     names = list(initial)
     return _motion(
         torch.cat([initial[name].flatten() for name in names]),
         torch.cat([current[name].flatten() for name in names]),
     )
+
+
+def _require_same_names(initial: Mapping[str, Tensor], current: Mapping[str, Tensor]) -> None:
+    if initial.keys() != current.keys():
+        raise ValueError("the weights at the beginning have other names than those now")
 
 
 def _motion(initial: Tensor, current: Tensor) -> WeightMotion:
