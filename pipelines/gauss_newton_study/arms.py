@@ -128,16 +128,20 @@ def inverses(setting: Setting) -> tuple[Arm, ...]:
     )
 
 
-def regularisations(setting: Setting) -> tuple[Arm, ...]:
-    """Q5 and figure 14: how singular values are treated."""
-    truncations = tuple(
+def truncations(setting: Setting, *cutoffs: float) -> tuple[Arm, ...]:
+    """Q5: other relative singular values below which a direction is dropped."""
+    return tuple(
         setting.changed(
             f"{GN}{TRUNCATED}{rtol:g}", question="Q5", pseudo_inverse=PseudoInverse(rtol=rtol)
         )
-        for rtol in (0.0, 1e-4, 1e-3, 1e-1)
+        for rtol in cutoffs
     )
+
+
+def regularisations(setting: Setting) -> tuple[Arm, ...]:
+    """Q5 and figure 14: how singular values are treated."""
     return (
-        *truncations,
+        *truncations(setting, 0.0, 1e-4, 1e-3, 1e-1),
         setting.changed(DAMPED, question="Q5", pseudo_inverse=PseudoInverse(kind="damped")),
         setting.changed(NOISE, question="Q5", pseudo_inverse=PseudoInverse(kind="noise")),
     )
