@@ -130,6 +130,13 @@ def _learned(setting: Setting, batch_size: int) -> Curvature:
     return LearnedInverse("kronecker", setting.steps, forward_batches=num_batches)
 
 
+def _learned_three_factor(setting: Setting, batch_size: int) -> Curvature:
+    num_batches = -(-setting.num_examples // batch_size)
+    return LearnedInverse(
+        "three_factor", setting.steps, refine_steps=setting.steps, warmup_batches=num_batches
+    )
+
+
 def _ranked(setting: Setting) -> Solver:
     return RankAndCompensate()
 
@@ -195,6 +202,12 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         "fishleg": Method(
             "FishLeg: learned Kronecker inverse, exact group update",
             _learned,
+            _ranked,
+            Grid.learned_settings,
+        ),
+        "fishleg_three_factor": Method(
+            "FishLeg: learned inverse of three Kronecker factors, exact group update",
+            _learned_three_factor,
             _ranked,
             Grid.learned_settings,
         ),

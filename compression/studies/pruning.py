@@ -40,12 +40,15 @@ class Subject:
         likelihood: That it was trained on.
         loader: Training batches, all of one size but the last.
         exclude: Patterns of parameters that stay dense.
+        normalisation_batches: Batches that statistics of batch normalisation are measured on again
+            after each stage but the last; 0 for networks without.
     """
 
     network: nn.Module
     likelihood: Likelihood
     loader: Sequence[Batch]
     exclude: tuple[str, ...] = ()
+    normalisation_batches: int = 0
 
     def surgeon(
         self, method: Method, setting: Setting, seed: int, reporter: Reporter | None = None
@@ -133,7 +136,12 @@ def prune_in_stages(
     started = time.perf_counter()
     surgeon = subject.surgeon(method, setting, seed, reporter)
     surgeon.fit()
-    surgeon.prune(geometric(sparsity, stages))
+    for stage, reached in enumerate(geometric(sparsity, stages)):
+        if stage > 0:
+            if subject.normalisation_batches:
+                surgeon.reestimate_normalisation(subject.normalisation_batches)
+            surgeon.refine()
+        surgeon.step(reached)
     return _pruned(surgeon, time.perf_counter() - started)
 
 

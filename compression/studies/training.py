@@ -59,6 +59,7 @@ class DenseTraining:
         images: LabelledImages,
         settings: TrainingSettings,
         device: torch.device | str = "cpu",
+        keeps_zeros: bool = False,
     ) -> None:
         """Begin at the network's present weights.
 
@@ -67,6 +68,7 @@ class DenseTraining:
             images: The training images.
             settings: How to train.
             device: Where to train.
+            keeps_zeros: Whether weights that are 0 stay 0: fine-tuning of a pruned network.
         """
         self.settings = settings
         self.epoch = 0
@@ -96,6 +98,9 @@ class DenseTraining:
             cycle_momentum=False,
         )
         self._generator = torch.Generator().manual_seed(settings.seed)
+        self._zeros: list[tuple[Tensor, Tensor]] = []
+        if keeps_zeros:
+            self._zeros = [(weight, weight == 0) for weight in self._network.parameters()]
 
     @property
     def steps_per_epoch(self) -> int:
@@ -127,6 +132,7 @@ class DenseTraining:
             self._optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             self._optimizer.step()
+            self._keep_zeros()
             self._schedule.step()
             self._average.update_parameters(self._network)
             total += loss.item()
@@ -171,6 +177,11 @@ class DenseTraining:
         self._optimizer.load_state_dict(state["optimizer"])
         self._schedule.load_state_dict(state["schedule"])
         self._generator.set_state(state["generator"])
+
+    @torch.no_grad()
+    def _keep_zeros(self) -> None:
+        for weight, is_zero in self._zeros:
+            weight.masked_fill_(is_zero, 0)
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         settings, images = self.settings, self._images

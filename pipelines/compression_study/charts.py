@@ -9,7 +9,13 @@ from returns.figure_style import GREY, line_styles, new_figure
 
 
 def quality_by_sparsity(
-    frame: pd.DataFrame, figure: str, name: str, dense: float, stages: int, subject: str
+    frame: pd.DataFrame,
+    figure: str,
+    name: str,
+    dense: float,
+    stages: int,
+    subject: str,
+    scale: float = 1.0,
 ) -> Figure:
     """A figure of merit against sparsity, a line for each method, the dense network's as a level.
 
@@ -20,14 +26,16 @@ def quality_by_sparsity(
         dense: The dense network's figure.
         stages: Which rows.
         subject: What was pruned, for the title.
+        scale: What figures are multiplied by for the axis.
     """
     drawn = new_figure((7.5, 4.8))
     axes = drawn.subplots()
-    axes.axhline(dense, color=GREY, linewidth=1, label="dense")
+    axes.axhline(scale * dense, color=GREY, linewidth=1, label="dense")
     chosen = frame[frame["stages"] == stages]
     groups = chosen.groupby("method", sort=False)
     for (method, rows), style in zip(groups, line_styles(), strict=False):
-        axes.plot(100 * rows["sparsity"], rows[figure], label=str(method), marker="o", **style)
+        values = scale * rows[figure]
+        axes.plot(100 * rows["sparsity"], values, label=str(method), marker="o", **style)
     axes.set(xlabel="sparsity in %", ylabel=name)
     axes.set_title(f"{subject}: {_described(stages)}", fontsize=11)
     axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))

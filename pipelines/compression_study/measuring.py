@@ -33,6 +33,12 @@ class Study(Protocol):
     def figures(self, pruned: Pruned) -> Mapping[str, float]:
         """Figures of a pruned network on held-out and test data."""
 
+    def for_choice(self) -> "Study":
+        """The study whose held-out figures settings are chosen by.
+
+        Itself, unless it has figures that take long and no choice needs.
+        """
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -99,35 +105,43 @@ class Measurement:
             self._reporter.progress("compress", done, len(parts))
             chosen = self._tuned(method, stages, task)
             for setting in dict.fromkeys(chosen.values()):
-                sparsities = [s for s in plan.sparsities if chosen[s] == setting]
+                sparsities = [s for s in chosen if chosen[s] == setting]
                 for seed in plan.seeds:
-                    self._measure(method, setting, stages, sparsities, seed)
+                    self._measure(self._study, method, setting, stages, sparsities, seed)
             for sparsity, setting in chosen.items():
-                keys = [self._key(method, setting, stages, sparsity, s) for s in plan.seeds]
+                keys = [
+                    _key(self._study, method, setting, stages, sparsity, seed)
+                    for seed in plan.seeds
+                ]
                 cells = [self._store.find(key) for key in keys]
                 found = tuple(cell for cell in cells if cell is not None)
                 yield Row(method, stages, sparsity, setting, found)
         self._reporter.progress("compress", len(parts), len(parts))
 
     def _tuned(self, method: str, stages: int, task: str) -> dict[float, Setting]:
-        """The best setting for each sparsity, with the first seed, on held-out data."""
-        plan = self._plan
+        """The best setting for each sparsity, with the first seed, on held-out data.
+
+        A sparsity that no setting reached without diverging is missing.
+        """
+        plan, study = self._plan, self._study.for_choice()
         settings = METHODS[method].settings(plan.grid if stages == 1 else plan.stage_grid)
         tried: dict[float, list[Cell]] = {sparsity: [] for sparsity in plan.sparsities}
         for number, setting in enumerate(settings):
             self._reporter.progress(task, number, len(settings))
-            cells = self._measure(method, setting, stages, plan.sparsities, plan.seeds[0])
+            cells = self._measure(study, method, setting, stages, plan.sparsities, plan.seeds[0])
             for cell in cells:
                 if cell.figures:
                     tried[cell.key.sparsity].append(cell)
         self._reporter.progress(task, len(settings), len(settings))
         return {
-            sparsity: max(cells, key=lambda cell: cell.figures[self._study.chosen_by]).key.setting
+            sparsity: max(cells, key=lambda cell: cell.figures[study.chosen_by]).key.setting
             for sparsity, cells in tried.items()
+            if cells
         }
 
     def _measure(
         self,
+        study: Study,
         method: str,
         setting: Setting,
         stages: int,
@@ -135,18 +149,19 @@ class Measurement:
         seed: int,
     ) -> list[Cell]:
         """Cells of one setting and seed, measured now or before."""
-        keys = [self._key(method, setting, stages, sparsity, seed) for sparsity in sparsities]
+        keys = [_key(study, method, setting, stages, sparsity, seed) for sparsity in sparsities]
         missing = [key for key in keys if self._store.find(key) is None]
         if missing:
-            subject = self._study.subject(seed)
+            subject = study.subject(seed)
             for key, pruned in _prune(subject, missing):
-                self._store.keep(_cell(key, pruned, self._study))
+                self._store.keep(_cell(key, pruned, study))
         return [cell for cell in map(self._store.find, keys) if cell is not None]
 
-    def _key(
-        self, method: str, setting: Setting, stages: int, sparsity: float, seed: int
-    ) -> CellKey:
-        return CellKey(method, setting, stages, sparsity, seed, self._study.described)
+
+def _key(
+    study: Study, method: str, setting: Setting, stages: int, sparsity: float, seed: int
+) -> CellKey:
+    return CellKey(method, setting, stages, sparsity, seed, study.described)
 
 
 def _prune(subject: Subject, keys: Sequence[CellKey]) -> Iterator[tuple[CellKey, Pruned | None]]:

@@ -6,7 +6,9 @@ from types import MappingProxyType
 from typing import Literal
 
 from compression.studies.methods import METHODS, Grid
+from compression.studies.training import TrainingSettings
 from pipelines.compression_study.measuring import Plan
+from pipelines.dense_networks import DenseRecipe
 
 ProfileName = Literal["smoke", "cpu", "full"]
 
@@ -49,7 +51,10 @@ STAGE_GRID = Grid(
     temperatures=(2.0,),
 )
 
-ALL = tuple(METHODS)
+THREE_FACTOR = "fishleg_three_factor"
+ALL = tuple(name for name in METHODS if name != THREE_FACTOR)
+"""Without the form for convolutions, which the MLPNet has none of."""
+
 SEEDS = (0, 1, 2, 3, 4)
 
 MLPNET: Mapping[ProfileName, MLPNetProfile] = MappingProxyType(
@@ -69,6 +74,98 @@ MLPNET: Mapping[ProfileName, MLPNetProfile] = MappingProxyType(
         "cpu": MLPNetProfile(Plan(ALL, SPARSITIES, (1,), SEEDS, GRID, STAGE_GRID), None, 5000),
         "full": MLPNetProfile(
             Plan(ALL, SPARSITIES, (1, 10, 15), SEEDS, GRID, STAGE_GRID), None, 5000
+        ),
+    }
+)
+
+
+@dataclass(frozen=True)
+class ResNet18Profile:
+    """A plan for the ResNet-18.
+
+    Attributes:
+        recipe: Its dense training.
+        plan: Which cells without fine-tuning.
+        num_images: Training and test images that are used, of each; None for all.
+        num_held_out: Training images that settings are chosen by.
+        fine_tuning: How pruned networks are fine-tuned.
+        fine_tuned_sparsities: Of the fine-tuned cells, in as many stages as the most of the plan.
+        fine_tuned_seeds: Their seeds.
+    """
+
+    recipe: DenseRecipe
+    plan: Plan
+    num_images: int | None
+    num_held_out: int
+    fine_tuning: TrainingSettings
+    fine_tuned_sparsities: tuple[float, ...]
+    fine_tuned_seeds: tuple[int, ...]
+
+
+CONVOLUTIONAL = ("magnitude", "diagonal_fisher", "block_fisher", THREE_FACTOR)
+
+SMOKE_CONVOLUTIONAL_GRID = Grid(
+    dampings=(1e-4,), samples=((32, 4),), exact_samples=((16, 8),), temperatures=(1.0,), steps=5
+)
+CONVOLUTIONAL_GRID = Grid(
+    dampings=(1e-7, 1e-6, 1e-5, 1e-4),
+    samples=((512, 8),),
+    exact_samples=((512, 8),),
+    temperatures=(1.0,),
+    steps=30,
+)
+
+RESNET18: Mapping[ProfileName, ResNet18Profile] = MappingProxyType(
+    {
+        "smoke": ResNet18Profile(
+            DenseRecipe(8, TrainingSettings(epochs=6, cut_epochs=3, batch_size=50, averaging=0.9)),
+            Plan(
+                methods=CONVOLUTIONAL,
+                sparsities=(0.8,),
+                stages=(1,),
+                seeds=(0,),
+                grid=SMOKE_CONVOLUTIONAL_GRID,
+                stage_grid=SMOKE_CONVOLUTIONAL_GRID,
+            ),
+            num_images=2000,
+            num_held_out=500,
+            fine_tuning=TrainingSettings(
+                epochs=1, cut_epochs=0, batch_size=50, learning_rate=0.02, averaging=0.9
+            ),
+            fine_tuned_sparsities=(0.8,),
+            fine_tuned_seeds=(0,),
+        ),
+        "cpu": ResNet18Profile(
+            DenseRecipe(64, TrainingSettings()),
+            Plan(
+                methods=CONVOLUTIONAL,
+                sparsities=(0.9, 0.95),
+                stages=(1, 4),
+                seeds=(0, 1, 2),
+                grid=CONVOLUTIONAL_GRID,
+                stage_grid=CONVOLUTIONAL_GRID,
+            ),
+            num_images=None,
+            num_held_out=1000,
+            fine_tuning=TrainingSettings(epochs=1, cut_epochs=0, learning_rate=0.02),
+            fine_tuned_sparsities=(0.95,),
+            fine_tuned_seeds=(0,),
+        ),
+        "full": ResNet18Profile(
+            DenseRecipe(64, TrainingSettings(epochs=40, cut_epochs=0)),
+            Plan(
+                methods=(*CONVOLUTIONAL, "mfac", "obc", "chita"),
+                sparsities=(0.5, 0.8, 0.9, 0.95, 0.98),
+                stages=(1, 10),
+                seeds=(0, 1, 2),
+                grid=CONVOLUTIONAL_GRID,
+                stage_grid=CONVOLUTIONAL_GRID,
+            ),
+            num_images=None,
+            num_held_out=1000,
+            fine_tuning=TrainingSettings(epochs=5, cut_epochs=0, learning_rate=0.02),
+            fine_tuned_sparsities=(0.9, 0.95),
+            fine_tuned_seeds=(0, 1, 2),
         ),
     }
 )

@@ -20,7 +20,9 @@ def as_frame(rows: Iterable[Row]) -> pd.DataFrame:
     return pd.DataFrame([_flat(row) for row in rows])
 
 
-def to_read(frame: pd.DataFrame, figure: str, stages: int, scale: float = 100) -> pd.DataFrame:
+def to_read(
+    frame: pd.DataFrame, figure: str, stages: int, scale: float = 100, decimals: int = 2
+) -> pd.DataFrame:
     """Mean and deviation of a figure: methods by sparsities.
 
     Args:
@@ -28,11 +30,12 @@ def to_read(frame: pd.DataFrame, figure: str, stages: int, scale: float = 100) -
         figure: Its name.
         stages: Which rows.
         scale: What figures are multiplied by; 100 for percentages.
+        decimals: Digits behind the point.
     """
     chosen = frame[frame["stages"] == stages]
     text = {
         (row["method"], f"{row['sparsity']:.0%}"): _cell(
-            scale * row[figure], scale * row[f"{figure}_deviation"]
+            scale * row[figure], scale * row[f"{figure}_deviation"], decimals
         )
         for row in chosen.to_dict("records")
     }
@@ -77,5 +80,6 @@ def _flat(row: Row) -> dict[str, object]:
     }
 
 
-def _cell(mean: float, deviation: float) -> str:
-    return f"{mean:.2f}" if np.isnan(deviation) else f"{mean:.2f} ± {deviation:.2f}"
+def _cell(mean: float, deviation: float, decimals: int) -> str:
+    text = f"{mean:.{decimals}f}"
+    return text if np.isnan(deviation) else f"{text} ± {deviation:.{decimals}f}"

@@ -11,7 +11,7 @@ from rich.console import Console
 from compression.studies.training import TrainingSettings
 from data.validation import InputError
 from pipelines import compress
-from pipelines.compression_study import profiles, resnet18
+from pipelines.compression_study import profiles
 from pipelines.dense_networks import DenseRecipe
 
 SHARED = os.environ.get("RETURNS_SHARED_DATA")
@@ -34,11 +34,10 @@ def run(arguments, monkeypatch):
     return printed.getvalue()
 
 
-def only_run(home):
+def runs(home):
     store = MlflowClient(f"sqlite:///{home / 'mlflow.db'}")
     experiment = store.get_experiment_by_name("compression")
-    (found,) = store.search_runs([experiment.experiment_id])
-    return found
+    return store.search_runs([experiment.experiment_id])
 
 
 @real
@@ -58,23 +57,38 @@ def test_the_mlpnet_is_pruned_compared_and_recorded(places, tmp_path, monkeypatc
     assert cells.loc["chita", "test_accuracy"] > 0.9
     names = {path.name for path in folder.iterdir()}
     assert names == {"cells.csv", "tables.md", "accuracy-1-stage.png", "costs-1-stage.png"}
-    recorded = only_run(tmp_path / "home")
+    (recorded,) = runs(tmp_path / "home")
     assert recorded.data.tags["study"] == "mlpnet"
     assert recorded.data.metrics["dense_test_accuracy"] == pytest.approx(0.9397)
     assert "test_accuracy/chita/1-stage/90" in recorded.data.metrics
 
 
 @real
-def test_the_dense_resnet_is_trained_scored_and_recorded(places, tmp_path, monkeypatch):
+def test_the_resnet_is_trained_pruned_fine_tuned_and_recorded(places, tmp_path, monkeypatch):
+    smoke = profiles.RESNET18["smoke"]
     settings = TrainingSettings(epochs=2, cut_epochs=1, batch_size=50, averaging=0.9)
-    monkeypatch.setattr(resnet18, "RECIPES", {"smoke": DenseRecipe(2, settings)})
-    monkeypatch.setattr(resnet18, "SMOKE_IMAGES", 300)
+    smoke = replace(
+        smoke,
+        recipe=DenseRecipe(2, settings),
+        num_images=2300,
+        num_held_out=100,
+        fine_tuning=replace(settings, epochs=1, cut_epochs=0),
+    )
+    monkeypatch.setattr(compress, "RESNET18", {"smoke": smoke})
     arguments = compress.Arguments(places["images"], study="resnet18", home=tmp_path / "home")
-    assert "dense ResNet-18: test accuracy" in run(arguments, monkeypatch)
-    recorded = only_run(tmp_path / "home")
-    assert recorded.data.tags["study"] == "resnet18"
-    assert 0 < recorded.data.metrics["dense_test_accuracy"] < 1
-    assert "fit/training_loss" in recorded.data.metrics
+    printed = run(arguments, monkeypatch)
+    assert "dense ResNet-18: test accuracy" in printed
+    recorded = {run.info.run_name: run for run in runs(tmp_path / "home")}
+    names = {"resnet18 dense smoke", "resnet18-smoke", "resnet18-smoke-fine-tuned"}
+    assert set(recorded) == names
+    dense = recorded["resnet18 dense smoke"].data
+    assert 0 < dense.metrics["dense_test_accuracy"] < 1
+    assert "fit/training_loss" in dense.metrics
+    for name in names - {"resnet18 dense smoke"}:
+        table = pd.read_csv(tmp_path / "home" / "compression" / name / "cells.csv")
+        assert list(table["method"]) == list(profiles.CONVOLUTIONAL)
+        assert table["test_accuracy"].between(0, 1).all()
+        assert "test_accuracy/fishleg_three_factor/1-stage/80" in recorded[name].data.metrics
 
 
 def test_faults_of_the_options_are_reported_together(tmp_path):

@@ -68,3 +68,18 @@ def test_a_loss_that_is_not_finite_is_said(subject):
         subject.network[2].bias[0] = torch.nan
     with pytest.raises(DivergedError):
         FittedOnce(subject, METHODS["chita"], SETTING, seed=0)
+
+
+def test_stages_see_the_statistics_of_the_pruned_network_measured_again(subject):
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Linear(6, 10), nn.BatchNorm1d(10), nn.ReLU(), nn.Linear(10, 5)
+    ).eval()
+    stale = Subject(network, Categorical(), subject.loader)
+    fresh = Subject(network, Categorical(), subject.loader, normalisation_batches=3)
+    ended = [
+        prune_in_stages(one, METHODS["magnitude"], SETTING, 0.8, 3, seed=0).network[1]
+        for one in (stale, fresh)
+    ]
+    assert torch.equal(ended[0].running_mean, network[1].running_mean)
+    assert not torch.equal(ended[1].running_mean, network[1].running_mean)

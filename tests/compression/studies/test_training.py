@@ -102,3 +102,15 @@ def test_a_loss_that_is_not_finite_ends_the_training(images):
         model[5].weight.fill_(torch.nan)
     with pytest.raises(RuntimeError, match="loss is nan"):
         DenseTraining(model, images, SETTINGS).run_epoch()
+
+
+def test_weights_that_were_removed_stay_removed_while_others_learn(images):
+    pruned = network()
+    with torch.no_grad():
+        pruned[0].weight[::2] = 0
+    before = copy.deepcopy(pruned)
+    training = trained(DenseTraining(pruned, images, SETTINGS, keeps_zeros=True))
+    for ended in (pruned, training.averaged()):
+        assert not ended[0].weight[::2].any()
+        assert not torch.equal(ended[0].weight[1::2], before[0].weight[1::2])
+        assert not torch.equal(ended[5].weight, before[5].weight)

@@ -39,6 +39,9 @@ class SmallStudy:
         batches = zip(self.inputs[order].split(20), self.targets[order].split(20), strict=True)
         return Subject(self.network, Categorical(), list(batches))
 
+    def for_choice(self):
+        return self
+
     def figures(self, pruned):
         correct = pruned.network(self.inputs).argmax(dim=1) == self.targets
         half = len(correct) // 2
@@ -145,3 +148,36 @@ def test_a_setting_that_diverges_is_kept_as_such_and_not_chosen(
     found = rows(study, plan, tmp_path, reporter)
     assert {row.setting.damping for row in found} == {1e-1}
     assert len(list((tmp_path / "cells").iterdir())) == 2 * 2 + 2
+
+
+def test_a_method_that_diverges_with_every_setting_has_no_row(
+    study, tmp_path, reporter, monkeypatch
+):
+    def diverges(subject, method, setting, seed):
+        raise measuring.DivergedError("a synthetic failure")
+
+    monkeypatch.setattr(measuring, "FittedOnce", diverges)
+    plan = replace(PLAN, methods=("chita",), stages=(1,))
+    assert rows(study, plan, tmp_path, reporter) == []
+
+
+def test_settings_are_chosen_by_the_study_for_choice(study, tmp_path, reporter):
+    @dataclass(frozen=True)
+    class Slow(SmallStudy):
+        part: str = "final"
+
+        def for_choice(self):
+            return replace(self, part="choice", described={"name": "choice"})
+
+        def figures(self, pruned):
+            figures = super().figures(pruned)
+            return {"held_out_accuracy": figures["held_out_accuracy"]} | (
+                figures if self.part == "final" else {}
+            )
+
+    slow = Slow(study.network, study.inputs, study.targets, {"name": "final"})
+    found = rows(slow, replace(PLAN, stages=(1,)), tmp_path, reporter)
+    assert all("test_accuracy" in cell.figures for row in found for cell in row.cells)
+    assert [row.setting for row in found] == [
+        row.setting for row in rows(study, replace(PLAN, stages=(1,)), tmp_path / "2", reporter)
+    ]
