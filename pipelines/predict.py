@@ -4,25 +4,23 @@ Reads events in the format of the source that the model was trained on (a label 
 and writes `row_id`, `probability` and `decision` for each, with its main reasons if wanted.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.csv as pa_csv
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 from rich.console import Console
 
-from data.files import atomic_file
 from data.sources.registry import reader
 from data.validation import Fault, InputError
 from pipelines import tracking
 from pipelines.command import run_command
 from pipelines.home import Home
 from pipelines.progress import ProgressReporter, progress_display
+from pipelines.score_files import SUFFIXES, score_file
+from returns.predictor import ReturnPredictor
 from returns.reasons.contributions import Explainable
-
-SUFFIXES = (".parquet", ".csv")
+from returns.resident.predictor import ResidentPredictor
 
 
 @dataclass(frozen=True)
@@ -39,8 +37,26 @@ class Arguments:
     reasons: int = 0
     """Main reasons to write beside each score, at most so many: what it is, its value for the
     order line, and what it adds to the log-odds (JSON text in a .csv; see docs/reasons.md)."""
+    rows_at_once: int = 1 << 17
+    """Order lines whose features and neighbours are held at a time: more take more memory and
+    hardly less time. No score depends on it."""
     home: Path = Path("artifacts")
     """Folder of all state: MLflow database and artifacts."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What became of the events of a file.
+
+    Attributes:
+        num_scored: Events that were scored.
+        num_returned: Events among them that were decided as returned.
+        rejects: Rows set aside, schema `data.schema.REJECTS`.
+    """
+
+    num_scored: int
+    num_returned: int
+    rejects: pa.Table
 
 
 def main(arguments: Arguments, console: Console) -> None:
@@ -55,42 +71,41 @@ def main(arguments: Arguments, console: Console) -> None:
             message = f"the model '{predictor.model.name}' gives no reasons"
             raise InputError([Fault("--reasons", message, "Leave it out, or use another model")])
         reporter.progress("load model", 1, 1)
-        reporter.progress("read events", 0, 1)
-        new = reader(predictor.source, predictor.options).read_new_events(arguments.events)
-        reporter.progress("read events", 1, 1)
-        reporter.progress("score", 0, 1)
-        scores = predictor.score(new, arguments.reasons)
-        reporter.progress("score", 1, 1)
-    write_table(scores, arguments.out)
-    decided = int(pa.compute.sum(scores["decision"]).as_py() or 0)
-    threshold = predictor.calibration.threshold
+        scored = score_events(predictor, arguments, reporter)
     console.print(
-        f"{scores.num_rows:,} events scored, {decided:,} decided as returned "
-        f"(probability at least {threshold:.4f}): {arguments.out}",
+        f"{scored.num_scored:,} events scored, {scored.num_returned:,} decided as returned "
+        f"(probability at least {predictor.calibration.threshold:.4f}): {arguments.out}",
         soft_wrap=True,
     )
-    if new.rejects.num_rows:
-        rejects = arguments.out.with_name(f"{arguments.out.stem}.rejects.parquet")
-        write_table(new.rejects, rejects)
-        console.print(f"{new.rejects.num_rows:,} rows set aside: {rejects}", soft_wrap=True)
+    if scored.rejects.num_rows:
+        path = arguments.out.with_name(f"{arguments.out.stem}.rejects.parquet")
+        with score_file(path) as file:
+            file.write(scored.rejects)
+        console.print(f"{scored.rejects.num_rows:,} rows set aside: {path}", soft_wrap=True)
 
 
-def write_table(table: pa.Table, path: Path) -> None:
-    """Write a table as Parquet or CSV, whole or not at all."""
-    with atomic_file(path) as partial:
-        if path.suffix == ".csv":
-            pa_csv.write_csv(_flat(table), partial)
-        else:
-            pq.write_table(table, partial)
+def score_events(
+    predictor: ReturnPredictor, arguments: Arguments, reporter: ProgressReporter
+) -> Scored:
+    """Read the events, and write the scores of as many at a time as wanted.
 
-
-def _flat(table: pa.Table) -> pa.Table:
-    """The table with lists as JSON text, which is all that CSV has for them."""
-    for place, field in enumerate(table.schema):
-        if pa.types.is_list(field.type):
-            texts = [json.dumps(value, ensure_ascii=False) for value in table[place].to_pylist()]
-            table = table.set_column(place, field.name, pa.array(texts, pa.string()))
-    return table
+    Raises:
+        InputError: The events cannot be used.
+    """
+    reporter.progress("read events", 0, 1)
+    new = reader(predictor.source, predictor.options).read_new_events(arguments.events)
+    reporter.progress("read events", 1, 1)
+    reporter.progress("prepare the past", 0, 1)
+    resident = ResidentPredictor.of(predictor)
+    reporter.progress("prepare the past", 1, 1)
+    num_events, num_returned = new.events.num_rows, 0
+    reporter.progress("score", 0, num_events, unit="rows")
+    with score_file(arguments.out) as file:
+        for scores in resident.score_in_portions(new, arguments.rows_at_once, arguments.reasons):
+            file.write(scores)
+            num_returned += int(pc.sum(scores["decision"]).as_py() or 0)
+            reporter.progress("score", file.num_rows, num_events, unit="rows")
+    return Scored(file.num_rows, num_returned, new.rejects)
 
 
 def _check(arguments: Arguments) -> None:
@@ -102,8 +117,12 @@ def _check(arguments: Arguments) -> None:
         faults.append(Fault(str(arguments.out), message, f"Use {' or '.join(SUFFIXES)}"))
     if arguments.out.resolve() == arguments.events.resolve():
         faults.append(Fault(str(arguments.out), "would overwrite the events", "Name another --out"))
-    if arguments.reasons < 0:
-        faults.append(Fault("--reasons", f"{arguments.reasons} is too few", "Use 0 or more"))
+    for option, number, fewest in (
+        ("--reasons", arguments.reasons, 0),
+        ("--rows-at-once", arguments.rows_at_once, 1),
+    ):
+        if number < fewest:
+            faults.append(Fault(option, f"{number} is too few", f"Use {fewest} or more"))
     if faults:
         raise InputError(faults)
 

@@ -8,11 +8,14 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TaskID,
     TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.text import Text
 
 
 class ProgressReporter:
@@ -29,16 +32,26 @@ class ProgressReporter:
         self._tasks: dict[str, TaskID] = {}
         self._started: dict[str, float] = {}
 
-    def progress(self, task: str, completed: float, total: float | None = None) -> None:
-        """Move a task's bar."""
+    def progress(
+        self, task: str, completed: float, total: float | None = None, unit: str | None = None
+    ) -> None:
+        """Move a task's bar.
+
+        Args:
+            task: Its name.
+            completed: What is done of it.
+            total: All there is to do; None: unknown.
+            unit: What is counted, such as rows, where its number and rate are to be shown.
+        """
         if task not in self._tasks:
-            self._tasks[task] = self._progress.add_task(task, total=total)
+            self._tasks[task] = self._progress.add_task(task, total=total, unit=unit)
             self._started[task] = time.perf_counter()
         self._progress.update(self._tasks[task], completed=completed, total=total)
         if total is not None and completed >= total and task in self._started:
             seconds = time.perf_counter() - self._started.pop(task)
             if not self._progress.console.is_terminal:
-                self._progress.console.print(f"{task}: done in {seconds:.1f} s")
+                rate = f", {total:,.0f} {unit}, {total / seconds:,.0f} a second" if unit else ""
+                self._progress.console.print(f"{task}: done in {seconds:.1f} s{rate}")
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
         """Record metrics of one step."""
@@ -86,6 +99,14 @@ class PartReporter:
         self.history.append((step, dict(values)))
 
 
+class _RateColumn(ProgressColumn):
+    """How many of what a task counts are done in a second; nothing where it names no unit."""
+
+    def render(self, task: Task) -> Text:
+        unit, speed = task.fields.get("unit"), task.finished_speed or task.speed
+        return Text(f"{speed:,.0f} {unit}/s" if unit and speed else "")
+
+
 @contextmanager
 def progress_display(console: Console) -> Iterator[Progress]:
     """Progress bars on a console, until the block ends."""
@@ -93,6 +114,7 @@ def progress_display(console: Console) -> Iterator[Progress]:
         TextColumn("{task.description:<24}"),
         BarColumn(),
         TaskProgressColumn(),
+        _RateColumn(),
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:

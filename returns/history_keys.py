@@ -1,6 +1,6 @@
 """By which keys an order's past is looked up: customer, variant, attributes, and their pairs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Self
@@ -157,13 +157,26 @@ class HistoryKeys:
         Returns:
             As `crossed`.
         """
-        bands = {f"{name}_band": parts[f"{name}_band"] for name in self.band_edges}
+        return dict(self.each_pair(parts, sizes))
+
+    def each_pair(
+        self, parts: Mapping[str, np.ndarray], sizes: Mapping[str, int]
+    ) -> Iterator[tuple[str, np.ndarray]]:
+        """Bands and pairs of keys one by one.
+
+        Args:
+            parts: As of `pairs_of`, or int32.
+            sizes: As of `pairs_of`.
+
+        Yields:
+            Name and code of each, as `crossed` has them.
+        """
+        bands = [f"{name}_band" for name in self.band_edges]
+        for name in bands:
+            yield name, parts[name]
         others = [*self.variant_attributes, *bands]
-        pairs = [*self.pairs, *(("customer", name) for name in others)]
-        return bands | {
-            f"{one}_x_{other}": _pair(parts[one], parts[other], sizes[other])
-            for one, other in pairs
-        }
+        for one, other in [*self.pairs, *(("customer", name) for name in others)]:
+            yield f"{one}_x_{other}", _pair(parts[one], parts[other], sizes[other])
 
     def to_json(self) -> dict[str, Any]:
         """The keys as JSON values."""
@@ -209,7 +222,8 @@ def num_codes(code: np.ndarray) -> int:
 
 def _pair(one: np.ndarray, other: np.ndarray, size: int) -> np.ndarray:
     """Code of a pair, -1 where either is unknown; `size` lies above all codes of `other`."""
-    return np.where((one >= 0) & (other >= 0), one * size + other, -1)
+    code = one.astype(np.int64, copy=False) * size + other
+    return np.where((one >= 0) & (other >= 0), code, -1)
 
 
 def _is_crossed(one: np.ndarray, other: np.ndarray) -> bool:

@@ -52,6 +52,7 @@ class Neighbourhood:
         quantity_names: Name of each column of `quantities`.
         group: Targets that are decoded together, int64 `(num_targets,)`: the lines of an order,
             under `paper` all events of a customer; None if each is alone.
+        preceding: Targets of earlier groups that are scored apart; they decide where batches begin.
     """
 
     targets: np.ndarray
@@ -63,6 +64,7 @@ class Neighbourhood:
     quantities: np.ndarray
     quantity_names: tuple[str, ...]
     group: np.ndarray | None
+    preceding: int = 0
 
 
 def offsets_of(lengths: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """The interface that every return classifier has."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
@@ -9,14 +10,37 @@ from data.reporter import Reporter
 from returns.event_set import EventSet
 
 
+@dataclass(frozen=True)
+class ScoringBatches:
+    """How a model batches the events that it scores: in other batches the last bit may differ.
+
+    Attributes:
+        size: Events of a batch, give or take a group; None: all events are scored together.
+        by_group: Whether events that are decided together, such as the lines of an order, are of
+            one batch, groups by first appearance; else batches are consecutive events.
+    """
+
+    size: int | None
+    by_group: bool = False
+
+
+ONE_BY_ONE = ScoringBatches(1)
+"""Of models to which nothing matters that is scored beside an event."""
+
+ALL_TOGETHER = ScoringBatches(None)
+"""Of models that read whole graphs."""
+
+
 class ReturnClassifier(Protocol):
     """Learns the probability that an order line is returned.
 
     Attributes:
         name: Name on the command line.
+        scoring_batches: How it batches the events that it scores.
     """
 
     name: ClassVar[str]
+    scoring_batches: ClassVar[ScoringBatches]
 
     @property
     def hyperparameters(self) -> dict[str, Any]:

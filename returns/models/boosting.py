@@ -11,6 +11,7 @@ import numpy as np
 from data.reporter import Reporter
 from returns.event_set import EventSet
 from returns.layout import FeatureLayout, code_matrix, feature_chunks
+from returns.models.base import ONE_BY_ONE, ScoringBatches
 from returns.models.saving import (
     Configured,
     read_configuration,
@@ -74,6 +75,7 @@ class BoostedTrees(Configured, ABC):
     """
 
     booster_file: ClassVar[str]
+    scoring_batches: ClassVar[ScoringBatches] = ONE_BY_ONE
 
     rounds: int = 2000
     patience: int = 50

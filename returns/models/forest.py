@@ -16,6 +16,7 @@ from data.reporter import Reporter
 from returns.event_set import EventSet, FeatureMatrix
 from returns.layout import FeatureLayout, feature_chunks
 from returns.metrics import cross_entropy
+from returns.models.base import ONE_BY_ONE, ScoringBatches
 from returns.models.saving import (
     Configured,
     read_configuration,
@@ -52,6 +53,7 @@ class Forest(Configured):
     """
 
     name: ClassVar[str] = "forest"
+    scoring_batches: ClassVar[ScoringBatches] = ONE_BY_ONE
     search_space: ClassVar[SearchSpace] = {
         "max_depth": IntegerRange(6, 24),
         "min_samples_leaf": IntegerRange(5, 500, log=True),

@@ -17,11 +17,13 @@ from returns import parallel
 from returns.dense import DenseEncoder
 from returns.event_set import EventSet
 from returns.metrics import cross_entropy
+from returns.models.base import ScoringBatches
 from returns.models.dropout import draw_from
 from returns.models.gnn_account import account
 from returns.models.gnn_batch import BatchMaker, NeighbourEncoder
 from returns.models.gnn_network import Architecture, EventNetwork
 from returns.models.gnn_training import (
+    SCORED_AT_ONCE,
     Learner,
     Schedule,
     log_odds_of,
@@ -88,6 +90,7 @@ class GNN(Configured):
     """
 
     name: ClassVar[str] = "gnn"
+    scoring_batches: ClassVar[ScoringBatches] = ScoringBatches(SCORED_AT_ONCE, by_group=True)
     learns_together: ClassVar[bool] = True
     search_space: ClassVar[SearchSpace] = {
         "fan_out": Choice((None, 4, 8, 16, 32)),

@@ -256,7 +256,8 @@ class BatchMaker:
         if generator is not None:
             generator.shuffle(groups)
         sizes = np.diff(self._members.offsets)[groups]
-        batch_of_group = (np.cumsum(sizes) - sizes) // size
+        start = self._neighbourhood.preceding + np.cumsum(sizes) - sizes
+        batch_of_group = start // size
         cuts = np.flatnonzero(np.diff(batch_of_group)) + 1
         for chosen in np.split(groups, cuts):
             if len(chosen):

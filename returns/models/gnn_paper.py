@@ -17,6 +17,7 @@ from data.reporter import Reporter
 from returns.event_set import EventSet, FeatureMatrix
 from returns.graph import PURCHASES
 from returns.metrics import cross_entropy
+from returns.models.base import ALL_TOGETHER, ScoringBatches
 from returns.models.gnn_paper_network import PaperArchitecture, PaperNetwork, paper_graph
 from returns.models.saving import (
     hyperparameters_of,
@@ -79,6 +80,7 @@ class GNNPaper:
     """
 
     name: ClassVar[str] = "gnn-paper"
+    scoring_batches: ClassVar[ScoringBatches] = ALL_TOGETHER
 
     seed: int = 0
     epochs: int = 300

@@ -14,6 +14,7 @@ from returns.dense import ROWS_AT_ONCE, DenseEncoder
 from returns.event_set import EventSet
 from returns.layout import feature_chunks
 from returns.metrics import cross_entropy
+from returns.models.base import ONE_BY_ONE, ScoringBatches
 from returns.models.saving import (
     Configured,
     read_configuration,
@@ -39,6 +40,7 @@ class Logistic(Configured):
     """
 
     name: ClassVar[str] = "logistic"
+    scoring_batches: ClassVar[ScoringBatches] = ONE_BY_ONE
     search_space: ClassVar[SearchSpace] = {
         "inverse_regularisation": FloatRange(1e-4, 10.0, log=True)
     }

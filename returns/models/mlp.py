@@ -16,6 +16,7 @@ from returns.dense import DenseEncoder
 from returns.event_set import EventSet
 from returns.layout import feature_chunks
 from returns.metrics import cross_entropy
+from returns.models.base import ScoringBatches
 from returns.models.saving import (
     Configured,
     read_configuration,
@@ -52,6 +53,7 @@ class MLP(Configured):
     """
 
     name: ClassVar[str] = "mlp"
+    scoring_batches: ClassVar[ScoringBatches] = ScoringBatches(ROWS_AT_ONCE)
     search_space: ClassVar[SearchSpace] = {
         "hidden_width": IntegerRange(32, 512, log=True),
         "hidden_layers": IntegerRange(1, 3),

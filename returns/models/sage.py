@@ -16,6 +16,7 @@ from data.reporter import Reporter
 from returns.dense import DenseEncoder
 from returns.event_set import EventSet
 from returns.features import MOST_LEVELS
+from returns.models.base import ALL_TOGETHER, ScoringBatches
 from returns.models.graph_batch import GraphBatch, make_batch
 from returns.models.sage_network import Architecture, ReturnNetwork, weighted_cross_entropy
 from returns.models.saving import (
@@ -49,6 +50,7 @@ class SAGE:
     """
 
     name: ClassVar[str] = "sage"
+    scoring_batches: ClassVar[ScoringBatches] = ALL_TOGETHER
 
     seed: int = 0
     epochs: int | None = None

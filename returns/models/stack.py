@@ -11,6 +11,7 @@ from data.reporter import Reporter
 from returns import parallel
 from returns.event_set import EventSet
 from returns.metrics import cross_entropy
+from returns.models.base import ScoringBatches
 from returns.models.gnn import GNN
 from returns.models.lightgbm_trees import LightGBM
 from returns.models.saving import Configured, read_configuration, write_configuration
@@ -33,6 +34,7 @@ class Stack(Configured):
     """
 
     name: ClassVar[str] = "stack"
+    scoring_batches: ClassVar[ScoringBatches] = GNN.scoring_batches
     learns_together: ClassVar[bool] = True
     search_space: ClassVar[SearchSpace] = {}
 

@@ -1,6 +1,6 @@
 """The remembered events that a request's order lines may hear."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -13,8 +13,11 @@ from returns.knowledge import EventArrays
 from returns.neighbour_search import groups_of, labels_travel, latest, told_quantities
 from returns.neighbourhood import Neighbourhood, NeighbourLists
 from returns.protocol import Protocol
-from returns.resident.request import Request
+from returns.resident.request import RequestPart
 from returns.timeline import KeyOrder
+
+SHARE_FOR_MARKS = 16
+"""Marking all events takes less time than sorting from one in so many heard on."""
 
 Sorted = tuple[np.ndarray, KeyOrder]
 """Events sorted by key, then day, int32 `(num_events,)`, and their order."""
@@ -79,32 +82,27 @@ class RememberedEvents:
             quantities=_columns(told_quantities(past, keys), len(arrays.returned), np.float32),
         )
 
-    def heard_by(self, request: Request, fan_out: int, label_delay_days: int) -> Neighbourhood:
-        """The neighbours of a request's order lines, and no other remembered event.
+    def heard_by(self, part: RequestPart, fan_out: int, label_delay_days: int) -> Neighbourhood:
+        """The neighbours of some of a request's order lines, and no other remembered event.
 
         Args:
-            request: The order lines.
+            part: The order lines.
             fan_out: Most neighbours of a line by one relation.
             label_delay_days: Days after the order until its label is known.
         """
-        lines = np.arange(request.lines.events.num_rows)
-        day = request.day
+        lines = np.arange(len(part.rows))
+        day = part.day
         if day is not None:
-            lists = self._latest(request.known, day, fan_out, label_delay_days)
+            until = np.minimum(part.request.first_day, day - label_delay_days)
+            lists = self._latest(part.known, until, fan_out)
         else:
-            lists = self._drawn(request, fan_out)
-        heard = [each.events for each in lists.values()]
-        heard_at_all, place = np.unique(
-            np.concatenate([np.empty(0, np.int32), *heard]), return_inverse=True
-        )
-        ends = np.cumsum([len(events) for events in heard])[:-1]
-        places = np.split(place.astype(np.int32), ends) if heard else []
+            lists = self._drawn(part, fan_out)
+        heard_at_all, places = _places([each.events for each in lists.values()], len(self.label))
         days = None
         if self.day is not None and day is not None:
             days = np.append(self.day[heard_at_all], day)
-        codes = _columns(request.distinct, len(lines), np.int32)
-        quantities = _columns(request.quantities, len(lines), np.float32)
-        labels_do_not_travel = self.day is None and not self.undated
+        codes = _columns(part.distinct, len(lines), np.int32)
+        quantities = _columns(part.quantities, len(lines), np.float32)
         return Neighbourhood(
             targets=len(heard_at_all) + lines,
             relations={
@@ -114,29 +112,57 @@ class RememberedEvents:
             label=np.append(self.label[heard_at_all], np.zeros(len(lines), np.int8)),
             day=days,
             codes=np.concatenate([self.codes[heard_at_all], codes]),
-            keys=tuple(request.own),
+            keys=tuple(part.own),
             quantities=np.concatenate([self.quantities[heard_at_all], quantities]),
-            quantity_names=tuple(request.quantities),
-            group=groups_of(request.lines, "test", lines, by_customer=labels_do_not_travel),
+            quantity_names=tuple(part.quantities),
+            group=self.groups(part.lines),
         )
 
+    def groups(self, lines: Dataset) -> np.ndarray | None:
+        """Order lines that are decided together, numbered by first appearance.
+
+        Args:
+            lines: Order lines and their node rows.
+
+        Returns:
+            As in `Neighbourhood`.
+        """
+        labels_do_not_travel = self.day is None and not self.undated
+        everything = np.arange(lines.events.num_rows)
+        return groups_of(lines, "test", everything, by_customer=labels_do_not_travel)
+
     def _latest(
-        self, known: Mapping[str, np.ndarray], day: np.ndarray, fan_out: int, delay: int
+        self, known: Mapping[str, np.ndarray], until: np.ndarray, fan_out: int
     ) -> dict[str, NeighbourLists]:
-        until = np.minimum(day.min(initial=np.iinfo(np.int64).max), day - delay)
         return {
             name: latest(events, *order.before(known[name], until), fan_out)
             for name, (events, order) in self.dated.items()
         }
 
-    def _drawn(self, request: Request, fan_out: int) -> dict[str, NeighbourLists]:
-        events, known = request.lines.events, request.known
+    def _drawn(self, part: RequestPart, fan_out: int) -> dict[str, NeighbourLists]:
+        events, known = part.lines.events, part.known
         pair = pairs_of(known["customer"], known["variant"], self.num_variants)
         lists = {}
         for name, circles in self.undated.items():
             place = places_of_keys(events["customer_key"], events["variant_key"], circles.size)
             lists[name] = circles.draw(known[name], place, pair, fan_out)
         return lists
+
+
+def _places(heard: Sequence[np.ndarray], num_events: int) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The distinct events among several lists, ascending, and where those of the lists stand."""
+    total = sum(map(len, heard))
+    if total * SHARE_FOR_MARKS < num_events:
+        distinct, place = np.unique(
+            np.concatenate([np.empty(0, np.int32), *heard]), return_inverse=True
+        )
+        ends = np.cumsum([len(events) for events in heard])[:-1]
+        return distinct, np.split(place.astype(np.int32), ends) if heard else []
+    is_heard = np.zeros(num_events, dtype=bool)
+    for events in heard:
+        is_heard[events] = True
+    place_of_event = np.cumsum(is_heard, dtype=np.int32) - 1
+    return np.flatnonzero(is_heard), [place_of_event.take(events) for events in heard]
 
 
 def _columns(columns: Mapping[str, np.ndarray], num_rows: int, dtype: type) -> np.ndarray:

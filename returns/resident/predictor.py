@@ -1,5 +1,6 @@
-"""Scores small requests at once: all that the past may be asked for is prepared beforehand."""
+"""Scores small requests at once and large ones in portions: the past is prepared beforehand."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -8,16 +9,15 @@ import pyarrow as pa
 
 from data.dataset import Dataset
 from data.sources.base import SourceTables
-from returns.baskets import baskets_of
 from returns.event_set import EventSet
-from returns.knowledge import PARTS, EventArrays
+from returns.knowledge import PARTS
 from returns.memory import Memory
-from returns.past import Features, dated_features
 from returns.predictor import ReturnPredictor
-from returns.protocol import Protocol
-from returns.resident.dated import DatedMemory, RequestPast
+from returns.resident.dated import DatedMemory
+from returns.resident.events import RequestEvents
 from returns.resident.levels import Levels
 from returns.resident.neighbours import RememberedEvents
+from returns.resident.portions import WaitingRows, portions
 from returns.resident.request import Request
 from returns.resident.undated import UndatedMemory
 
@@ -93,25 +93,51 @@ class ResidentPredictor:
         row_ids = new.events["row_id"]
         return self.predictor.score_prepared(row_ids, self.event_set(new), reasons)
 
+    def score_in_portions(
+        self, new: SourceTables, most: int, reasons: int = 0
+    ) -> Iterator[pa.Table]:
+        """Score events as `score` does, some at a time, so that few take memory at once.
+
+        Of all events only their own columns, codes and history are held, not their features,
+        neighbours or scores. The scores are the same to the last bit, whatever `most` is. A model
+        that reads whole graphs scores all events together.
+
+        Args:
+            new: Events in canonical columns with original keys, and their node rows.
+            most: Events scored at a time; as many more as the model's last batch of them takes.
+            reasons: As of `score`.
+
+        Yields:
+            Consecutive rows of what `score` returns, in the order given; perhaps none of them, but
+            at least one table.
+        """
+        row_ids, batches = new.events["row_id"], self.predictor.model.scoring_batches
+        events = self._events_of(new)
+        num_events = len(events.request)
+        waiting = WaitingRows()
+        for portion in portions(num_events, batches, events.groups, most):
+            scores = self.predictor.score_prepared(
+                row_ids.take(pa.array(portion.rows)), events.event_set(portion), reasons
+            )
+            yield waiting.complete(portion, scores)
+
     def event_set(self, new: SourceTables) -> EventSet:
         """The events in every form that a model may ask for.
 
         Args:
             new: Events in canonical columns with original keys, and their node rows.
         """
+        return self._events_of(new).all_lines()
+
+    def _events_of(self, new: SourceTables) -> RequestEvents:
         preparation = self.predictor.preparation
-        lines = self._lines_of(new)
-        request = Request.of(lines, preparation.keys, preparation.protocol, self.levels)
-        targets = np.arange(lines.events.num_rows)
-        labels = EventArrays.of(lines).returned
-        return EventSet(
-            features=preparation.features(lines, targets, self._told(request)),
-            labels=labels,
-            weights=preparation.weights.transform(lines, targets, labels),
+        keys, protocol = preparation.keys, preparation.protocol
+        return RequestEvents(
+            request=Request.of(self._lines_of(new), keys, protocol, self.levels),
+            preparation=preparation,
+            history=self.history,
+            remembered=self.events,
             build_graphs=lambda: preparation.graphs_of(*_test_part(self.memory.with_new(new))),
-            build_neighbourhood=lambda fan_out: self.events.heard_by(
-                request, fan_out, preparation.label_delay_days
-            ),
         )
 
     def _lines_of(self, new: SourceTables) -> Dataset:
@@ -130,16 +156,6 @@ class ResidentPredictor:
             variants=tables.variants.take(pa.array(rows["variant"])),
         )
         return replace(self.memory, tables=part).with_new(new)
-
-    def _told(self, request: Request) -> Features:
-        preparation = self.predictor.preparation
-        if isinstance(self.history, DatedMemory):
-            past = RequestPast(self.history, request, preparation.label_delay_days)
-            basket = baskets_of(request.lines, np.arange(request.lines.events.num_rows))
-            return dated_features(past, preparation.keys, basket)
-        if preparation.protocol is Protocol.PAPER:
-            return {}
-        return self.history.history(request.known)
 
 
 def _nothing(tables: SourceTables) -> SourceTables:

@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import mlflow
@@ -64,6 +65,19 @@ def test_a_label_column_changes_nothing(scoring, new_orders, tmp_path):
     assert np.array_equal(results[0], results[2])
 
 
+def test_no_score_depends_on_how_many_are_held_at_a_time(scoring, new_orders, tmp_path):
+    events = tmp_path / "new.csv"
+    new_orders.to_csv(events, index=False)
+    scores = []
+    for number in (7, 1000):
+        out = tmp_path / f"{number}.parquet"
+        done = scoring("--model", MODEL, "--events", events, "--out", out, "--rows-at-once", number)
+        assert done.code == 0, done.errors
+        assert re.search(r"score: done in .* 40 rows, [\d,]+ a second", done.output)
+        scores.append(pd.read_parquet(out))
+    pd.testing.assert_frame_equal(*scores, check_exact=True)
+
+
 def test_rows_that_cannot_be_scored_are_set_aside(scoring, new_orders, tmp_path):
     new_orders["item_price"] = new_orders["item_price"].astype(object)
     new_orders.loc[new_orders.index[3], "item_price"] = "cheap"
@@ -110,6 +124,7 @@ def test_bad_input_exits_with_2(scoring, new_orders, tmp_path):
         "item_id": ("--model", MODEL, "--events", events, "--out", out),
         "absent.csv": ("--model", MODEL, "--events", tmp_path / "absent.csv", "--out", out),
         "returns@nobody": ("--model", "models:/returns@nobody", "--events", events, "--out", out),
+        "--rows-at-once": ("--model", MODEL, "--events", events, "--out", out, "--rows-at-once", 0),
         ".txt": ("--model", MODEL, "--events", events, "--out", tmp_path / "scores.txt"),
     }
     for says, arguments in cases.items():

@@ -1,4 +1,5 @@
 import io
+import re
 
 import pytest
 from rich.console import Console
@@ -19,6 +20,14 @@ def test_in_a_log_a_task_is_a_line_when_it_ends(log):
         reporter.progress("fit", 3, 3)
     assert log.getvalue().startswith("fit: done in ")
     assert log.getvalue().count("\n") == 1
+
+
+def test_what_is_counted_is_told_with_its_rate(log):
+    with progress_display(Console(file=log)) as progress:
+        reporter = ProgressReporter(progress)
+        reporter.progress("score", 0, 12_000, unit="rows")
+        reporter.progress("score", 12_000, 12_000, unit="rows")
+    assert re.fullmatch(r"score: done in [\d.]+ s, 12,000 rows, [\d,]+ a second\n", log.getvalue())
 
 
 def test_parts_move_the_whole_and_end_nothing(log):

@@ -8,15 +8,12 @@ import pyarrow as pa
 import pytest
 
 from data.dataset import index_tables
-from data.reporter import SilentReporter
 from data.sources.base import SourceTables
-from returns.calibration import Calibration
-from returns.memory import Memory, split_tables
-from returns.models.registry import create
+from returns.memory import split_tables
 from returns.predictor import ReturnPredictor
-from returns.preparation import Preparation
 from returns.protocol import Protocol
 from returns.resident.predictor import ResidentPredictor
+from tests.returns.resident.conftest import fitted, with_column
 
 CASES = [
     ("dated", Protocol.STRICT, 0),
@@ -26,34 +23,10 @@ CASES = [
 ]
 
 
-def with_column(events: pa.Table, name: str, values: object) -> pa.Table:
-    position = events.column_names.index(name)
-    field = events.schema.field(name)
-    return events.set_column(position, field, pa.array(values, field.type))
-
-
-def some_prices_unknown(tables: SourceTables) -> SourceTables:
-    price = tables.events["order_price"].to_numpy().copy()
-    price[::7] = np.nan
-    return replace(tables, events=with_column(tables.events, "order_price", price))
-
-
 @pytest.fixture(scope="module", params=CASES, ids=lambda case: f"{case[0]}-{case[1]}-{case[2]}")
-def predictor(request, dated_tables, undated_tables) -> ReturnPredictor:
+def predictor(request, tables_of) -> ReturnPredictor:
     kind, protocol, delay = request.param
-    tables = some_prices_unknown(dated_tables) if kind == "dated" else undated_tables
-    return fitted(tables, protocol, delay, "gnn")
-
-
-def fitted(tables: SourceTables, protocol: Protocol, delay: int, name: str) -> ReturnPredictor:
-    dataset, _ = index_tables(tables)
-    preparation = Preparation.fit(dataset, protocol, delay)
-    train, validation = (preparation.event_set(dataset, s) for s in ("train", "validation"))
-    model = create(name, epochs=1)
-    model.fit(train, validation, SilentReporter())
-    calibration = Calibration.fit(validation.labels, model.predict_proba(validation))
-    memory = Memory.of(dataset, protocol)
-    return ReturnPredictor("synthetic", {}, preparation, memory, model, calibration)
+    return fitted(tables_of(kind), protocol, delay, "gnn")
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +35,9 @@ def resident(predictor) -> ResidentPredictor:
 
 
 @pytest.fixture(scope="module")
-def later(predictor, dated_tables, undated_tables) -> SourceTables:
+def later(predictor, tables_of) -> SourceTables:
     is_dated = "time" in predictor.memory.tables.events.column_names
-    tables = some_prices_unknown(dated_tables) if is_dated else undated_tables
+    tables = tables_of("dated" if is_dated else "undated")
     return split_tables(index_tables(tables)[0], ("test",), predictor.preparation.protocol)
 
 
