@@ -6,10 +6,60 @@ group update. Taking each weight as if it went alone, `d = -Q (w / diag Q)` on `
 product and may be worse than no compensation where many weights go that share their work.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from compression.conjugate_gradients import Product, conjugate_gradients
+
+
+@dataclass(frozen=True)
+class Update:
+    """Best change of all weights under constraints on some.
+
+    Attributes:
+        change: `(size,)`, exactly as constrained where it is.
+        multipliers: `(Q_PP)^-1 d_P`, `(size,)`; 0 where nothing is constrained.
+    """
+
+    change: Tensor
+    multipliers: Tensor
+
+
+@torch.no_grad()
+def constrained_update(
+    fixed: Tensor,
+    change: Tensor,
+    inverse_product: Product,
+    inverse_diagonal: Tensor,
+    start: Tensor | None = None,
+    tolerance: float = 1e-5,
+    max_iterations: int = 200,
+) -> Update:
+    """Change some weights as told and the others for the best: `Q_PP x = d_P`, then `Q x`.
+
+    Args:
+        fixed: `P`, bool `(size,)`.
+        change: `d`, `(size,)`; what is not fixed does not count.
+        inverse_product: Multiplies by the inverse of the kept weights' damped Fisher matrix, 0 for
+            what went before.
+        inverse_diagonal: Its diagonal `(size,)`, the preconditioner.
+        start: Multipliers to begin at, `(size,)`; None for 0.
+        tolerance: Of conjugate gradients.
+        max_iterations: Of conjugate gradients.
+    """
+
+    def product(vector: Tensor) -> Tensor:
+        return torch.where(fixed, inverse_product(torch.where(fixed, vector, 0)), 0)
+
+    def preconditioner(vector: Tensor) -> Tensor:
+        return torch.where(fixed, vector / inverse_diagonal, 0)
+
+    right = torch.where(fixed, change, 0)
+    solution = conjugate_gradients(product, right, preconditioner, start, tolerance, max_iterations)
+    best = torch.where(fixed, change, inverse_product(solution.values))
+    return Update(best, solution.values)
 
 
 @torch.no_grad()
@@ -35,18 +85,12 @@ def group_update(
     Returns:
         New weights `(size,)`, exactly 0 where removed.
     """
-
-    def product(vector: Tensor) -> Tensor:
-        return torch.where(removed, inverse_product(torch.where(removed, vector, 0)), 0)
-
-    def preconditioner(vector: Tensor) -> Tensor:
-        return torch.where(removed, vector / inverse_diagonal, 0)
-
-    right = torch.where(removed, weights, 0)
-    solution = conjugate_gradients(
-        product, right, preconditioner, tolerance=tolerance, max_iterations=max_iterations
+    update = constrained_update(
+        *(removed, -weights, inverse_product, inverse_diagonal),
+        tolerance=tolerance,
+        max_iterations=max_iterations,
     )
-    return (weights - inverse_product(solution.values)).masked_fill(removed, 0)
+    return (weights + update.change).masked_fill(removed, 0)
 
 
 @torch.no_grad()

@@ -1,13 +1,14 @@
 """What the Surgeon asks of any estimate of curvature, learned or not."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from compression.errors import NotFittedError
+from compression.factored import Factored
 from compression.problem import Loader, Problem, Reporter
 from compression.saliency import group_saliency
 
@@ -53,6 +54,12 @@ class Curvature(Protocol):
 
     def group_losses(self, weights: Tensor, indices: Tensor) -> Tensor:
         """What removing each group `(num_groups, group_size)` of weights `(size,)` would cost."""
+
+    def factored(self) -> Iterator[Factored] | None:
+        """The inverse part by part, all between parts being 0, where it is made so; else None.
+
+        It need not heed the mask.
+        """
 
     def forward_product(self, vector: Tensor) -> Tensor:
         """`(F + damping I) vector` on the kept weights; the same from call to call.
@@ -150,6 +157,10 @@ class CurvatureBase(ABC):
             for some in torch.split(indices, step)
         ]
         return torch.cat(losses)
+
+    def factored(self) -> Iterator[Factored] | None:
+        """None."""
+        return None
 
     def forward_product(self, vector: Tensor) -> Tensor:
         """Not there.

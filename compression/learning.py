@@ -10,7 +10,7 @@ fit of Kronecker families.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from compression.curvature import CurvatureBase
 from compression.errors import DivergedError, NotFittedError
+from compression.factored import Factored
 from compression.families.layered import make_family
 from compression.fisher import (
     drawn_gradient,
@@ -323,6 +324,11 @@ class LearnedInverse(CurvatureBase):
             return found + problem.damping * vector
 
         return product
+
+    @torch.no_grad()
+    def factored(self) -> Iterator[Factored]:
+        """The learned matrix part by part, without the mask."""
+        yield from self._operator.factored()
 
     @torch.no_grad()
     def _diagonal(self) -> Tensor:

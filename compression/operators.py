@@ -2,13 +2,14 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from compression.factored import Factored
 from compression.saliency import group_saliency
 
 LARGEST_BLOCKS = 2**24
@@ -64,6 +65,10 @@ class InverseOperator(nn.Module, ABC):
         Returns:
             The entry at each row and column, in the shape of both together.
         """
+
+    @abstractmethod
+    def factored(self) -> Iterator[Factored]:
+        """The matrix part by part, all that lies between parts being 0."""
 
     def blocks(self, indices: Tensor) -> Tensor:
         """Sub-matrices on groups of positions.

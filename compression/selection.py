@@ -8,6 +8,7 @@ from torch import Tensor
 
 from compression.compensation import group_update, single_update
 from compression.curvature import Curvature
+from compression.errors import SparsityError
 from compression.problem import Problem
 from compression.saliency import saliency
 from compression.structures import Candidates, Scope, Structure, select
@@ -126,3 +127,31 @@ class RankAndCompensate:
             losses = step.curvature.group_losses(step.weights, part.positions)
             costs.index_add_(0, part.atoms, losses.to(costs))
         return step.select_atoms(costs)
+
+
+def require_reachable(candidates: Candidates, mask: Tensor, sparsity: float) -> None:
+    """Refuse a sparsity that cannot be reached from a mask.
+
+    Args:
+        candidates: What can be removed.
+        mask: What is kept now, bool `(size,)`.
+        sparsity: That is asked for.
+
+    Raises:
+        SparsityError: Less than is removed already, or more than the structure allows.
+    """
+    if not 0 <= sparsity < 1:
+        raise SparsityError(f"sparsity must be at least 0 and below 1, not {sparsity}")
+    number = int(candidates.reachable.sum())
+    removed = int((candidates.reachable & ~mask).sum())
+    if round(sparsity * number) < removed:
+        raise SparsityError(
+            f"sparsity {sparsity:g} is below the present {removed / number:g}: removed weights "
+            "do not come back"
+        )
+    limit = candidates.limit
+    if limit is not None and sparsity > limit.most / limit.groups.shape[1] + 0.5 / number:
+        raise SparsityError(
+            f"{limit.most} of {limit.groups.shape[1]} weights may go, so sparsity {sparsity:g} "
+            "is out of reach"
+        )

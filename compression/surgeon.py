@@ -1,37 +1,35 @@
 """The Surgeon: prune a network by its curvature (arXiv 2412.02328)."""
 
-import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from compression.channels import ChannelGroup, find_channels, without_channels
 from compression.curvature import Curvature
-from compression.errors import DivergedError, NotFittedError, SparsityError
+from compression.errors import DivergedError, NotFittedError
 from compression.estimators import create_curvature
+from compression.files import model_state, model_tensors, read_tensors, write_tensors
 from compression.fisher import mean_gradient
 from compression.likelihoods import Likelihood
+from compression.masking import MaskedModel
 from compression.normalisation import reestimate
 from compression.parameters import collect_parameters, require_evaluation_mode
-from compression.problem import Inputs, Loader, Problem, Reporter, batches
+from compression.problem import Inputs, Loader, Problem, Reporter, batches, to_device
+from compression.quantisation import QuantisedWeight, quantised
 from compression.saliency import saliency
-from compression.selection import PruningStep, RankAndCompensate, Solver
+from compression.selection import PruningStep, RankAndCompensate, Solver, require_reachable
 from compression.structures import Scope, Structure, make_candidates
 
-MASK, MODEL, CURVATURE = "mask.", "model.", "curvature."
+MASK, CURVATURE = "mask.", "curvature."
 """How names in a saved state begin."""
 
 FITTED = "is_fitted"
 """Name in a saved state: whether a fit was ended."""
 
 
-class Surgeon:
+class Surgeon(MaskedModel):
     """Prunes a model in place: fit curvature, remove weights, let the others make up for them.
 
     The model's own weights are always what they should be: exactly 0 where removed. Nothing is
@@ -86,7 +84,13 @@ class Surgeon:
     ) -> None:
         require_evaluation_mode(model)
         space = collect_parameters(model, include, exclude)
-        self.model = model
+        channels: list[ChannelGroup] = []
+        if structure == "channel":
+            inputs = to_device(next(batches(loader, 1)), space.device)[0]
+            channels, candidates = find_channels(model, inputs, space)
+        else:
+            candidates = make_candidates(space, structure)
+        super().__init__(model, space, candidates)
         self.loader = loader
         self.problem = Problem(model, likelihood, space, damping, seed)
         self.structure: Structure = structure
@@ -95,30 +99,8 @@ class Surgeon:
         self.reporter = reporter
         self.curvature = create_curvature(curvature)
         self.curvature.attach(self.problem)
-        self.mask = torch.ones(space.size, dtype=torch.bool, device=space.device)
-        self._channels: list[ChannelGroup] = []
-        if structure == "channel":
-            self._channels, self._candidates = find_channels(model, self._example(), space)
-        else:
-            self._candidates = make_candidates(space, structure)
+        self._channels = channels
         self._has_begun = self._is_fitted = False
-        self._handles: list[RemovableHandle] = []
-
-    @property
-    def sparsity(self) -> float:
-        """Share of the weights within the structure's reach that are removed."""
-        reachable = self._candidates.reachable
-        return float((reachable & ~self.mask).sum() / reachable.sum())
-
-    @property
-    def masks(self) -> dict[str, Tensor]:
-        """What is kept of each prunable parameter, bool in its shape, by name."""
-        views = self.problem.space.unflatten(self.mask)
-        return {
-            slot.name: views[slot.name].clone()
-            for slot in self.problem.space.slots
-            if slot.is_prunable
-        }
 
     def fit(self) -> None:
         """Estimate the curvature at the present weights, from nothing.
@@ -188,7 +170,7 @@ class Surgeon:
         """
         self._require_fitted()
         require_evaluation_mode(self.model)
-        self._check(sparsity)
+        require_reachable(self._candidates, self.mask, sparsity)
         self.apply_masks()
         space = self.problem.space
         step = PruningStep(
@@ -203,10 +185,7 @@ class Surgeon:
             mean_gradient(self.problem, self.loader) if self.solver.needs_gradient else None,
         )
         mask, weights = self.solver(step)
-        if not bool(weights.isfinite().all()):
-            raise DivergedError(
-                "compensation gave weights that are not finite: raise the damping or fit longer"
-            )
+        self._require_finite(weights)
         self.mask = self.mask & mask
         space.write(self.model, weights)
         self.apply_masks()
@@ -243,27 +222,40 @@ class Surgeon:
                 self.apply_masks()
         return self.masks
 
-    @torch.no_grad()
-    def apply_masks(self) -> None:
-        """Set removed weights of the model to exactly 0."""
-        space = self.problem.space
-        views = space.unflatten(self.mask)
-        for name, weight in space.of(self.model).items():
-            weight.masked_fill_(~views[name], 0)
+    def quantise(
+        self, bits: int = 8, group_size: int | None = None, compensate: bool = True
+    ) -> dict[str, QuantisedWeight]:
+        """Round the weights to whole numbers times a scale, and let the others make up for it.
 
-    def attach(self, optimizer: torch.optim.Optimizer) -> RemovableHandle:
-        """Keep removed weights at 0 through an optimizer's steps, whatever it does.
+        The last step: the weights of the model, plain floating-point numbers still, lie exactly on
+        the grid afterwards, removed ones at 0. After pruning, `refine` first.
+
+        Args:
+            bits: Of each number, 2 to 8.
+            group_size: Consecutive inputs that share a scale; None for all inputs of an output.
+            compensate: Whether scales and compensation follow the curvature; False for each weight
+                to the nearest.
 
         Returns:
-            A handle; its `remove()` ends it, and so does `finalize`.
+            The rounded weights by name, which `compression.quantised_files.save_quantised` packs.
+
+        Raises:
+            ValueError: There is no such format.
+            NotFittedError: Nothing was estimated yet.
+            TrainingModeError: The model is in training mode.
+            DivergedError: The curvature is not positive definite, or weights are not finite; the
+                model is left as it was.
         """
-
-        def after_step(optimizer: torch.optim.Optimizer, *arguments: Any) -> None:
-            self.apply_masks()
-
-        handle = optimizer.register_step_post_hook(after_step)
-        self._handles.append(handle)
-        return handle
+        if compensate:
+            self._require_fitted()
+        require_evaluation_mode(self.model)
+        curvature = self.curvature if compensate else None
+        found, weights = quantised(self.problem, curvature, self.mask, bits, group_size)
+        self._require_finite(weights)
+        self.problem.space.write(self.model, weights)
+        for name, weight in found.items():
+            self.model.get_parameter(name).data.copy_(weight.values())
+        return found
 
     def reestimate_normalisation(self, num_batches: int | None = None) -> None:
         """Measure the running statistics of batch normalisation again, on the loader.
@@ -310,30 +302,16 @@ class Surgeon:
 
     def save(self, path: Path) -> None:
         """Write weights, masks and curvature to a safetensors file, all at once."""
-        weights = {f"{MODEL}{name}": value for name, value in self.model.state_dict().items()}
-        tensors = {
-            name: value.detach().clone().contiguous()
-            for name, value in (weights | self.state_dict()).items()
-        }
-        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
-        try:
-            save_file(tensors, partial)
-            Path(partial).replace(path)
-        except BaseException:
-            Path(partial).unlink(missing_ok=True)
-            raise
+        write_tensors(path, model_tensors(self.model) | self.state_dict())
 
     def load(self, path: Path) -> None:
-        """Read what `save` wrote for a model of the same architecture."""
-        tensors = load_file(path, device=str(self.problem.space.device))
-        self.model.load_state_dict(
-            {
-                name.removeprefix(MODEL): value
-                for name, value in tensors.items()
-                if name.startswith(MODEL)
-            }
-        )
+        """Read what `save` wrote for a model of the same architecture.
+
+        Raises:
+            ValueError: It is no safetensors file, or it is cut off.
+        """
+        tensors = read_tensors(path, str(self.problem.space.device))
+        self.model.load_state_dict(model_state(tensors))
         self.load_state_dict(tensors)
 
     def finalize(self) -> nn.Module:
@@ -346,9 +324,7 @@ class Surgeon:
             StructureError: The smaller copy would compute something else.
         """
         self.apply_masks()
-        for handle in self._handles:
-            handle.remove()
-        self._handles.clear()
+        self._detach()
         if not self._channels:
             return self.model
         is_removed = ~self._candidates.alive(self.mask)
@@ -362,20 +338,8 @@ class Surgeon:
         if not self._is_fitted:
             raise NotFittedError("the curvature was not estimated yet; call fit() first")
 
-    def _check(self, sparsity: float) -> None:
-        if not 0 <= sparsity < 1:
-            raise SparsityError(f"sparsity must be at least 0 and below 1, not {sparsity}")
-        reachable = self._candidates.reachable
-        number = int(reachable.sum())
-        removed = int((reachable & ~self.mask).sum())
-        if round(sparsity * number) < removed:
-            raise SparsityError(
-                f"sparsity {sparsity:g} is below the present {removed / number:g}: removed weights "
-                "do not come back"
-            )
-        limit = self._candidates.limit
-        if limit is not None and sparsity > limit.most / limit.groups.shape[1] + 0.5 / number:
-            raise SparsityError(
-                f"{limit.most} of {limit.groups.shape[1]} weights may go, so sparsity {sparsity:g} "
-                "is out of reach"
+    def _require_finite(self, weights: Tensor) -> None:
+        if not bool(weights.isfinite().all()):
+            raise DivergedError(
+                "compensation gave weights that are not finite: raise the damping or fit longer"
             )

@@ -1,11 +1,12 @@
 """Dense blocks along the diagonal; one block is a full matrix."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from compression.factored import Factored
 from compression.operators import InverseOperator
 
 
@@ -75,6 +76,14 @@ class DenseBlocks(InverseOperator):
         left = self.factor[row_block, rows % self.block_size]
         right = self.factor[column_block, columns % self.block_size]
         return torch.where(row_block == column_block, self.scale * (left * right).sum(dim=-1), 0)
+
+    def factored(self) -> Iterator[Factored]:
+        """The blocks, each a grid of one row."""
+        positions = torch.arange(self.size, device=self.factor.device)
+        # What fills up the last block is 0 in a stack of positions that begin at 1.
+        stacked = self._stacked(positions + 1).unsqueeze(1) - 1
+        outer = torch.full_like(stacked, self.scale**0.5, dtype=self.factor.dtype)
+        yield Factored(stacked, outer, None, self.factor @ self.factor.mT)
 
     def _stacked(self, vectors: Tensor) -> Tensor:
         """`(..., size)` as `(..., num_blocks, block_size)`, the last block filled up with 0."""

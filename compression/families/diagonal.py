@@ -1,10 +1,11 @@
 """A diagonal matrix."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from compression.factored import Factored
 from compression.operators import InverseOperator
 
 
@@ -55,3 +56,7 @@ class Diagonal(InverseOperator):
     def entries(self, rows: Tensor, columns: Tensor) -> Tensor:
         """Single entries; all off the diagonal are 0."""
         return torch.where(rows == columns, self.diagonal()[rows], 0)
+
+    def factored(self) -> Iterator[Factored]:
+        """Single numbers."""
+        yield Factored.of_diagonal(self.scale**0.5 * self.outer)

@@ -1,10 +1,11 @@
 """Kronecker products inside diagonals, for layers whose weight is a matrix."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from compression.factored import Factored
 from compression.operators import (
     InverseOperator,
     as_grid,
@@ -136,6 +137,13 @@ class Kronecker(InverseOperator):
             right[grid.columns.unsqueeze(2), grid.columns.unsqueeze(1)],
         )
         return losses / self.scale
+
+    def factored(self) -> Iterator[Factored]:
+        """Weight and bias as one grid a map."""
+        positions = torch.arange(self.size, device=self.outer.device)
+        rows = None if self.row_factor is None else self.row_factor.mT @ self.row_factor
+        columns = self.column_factor @ self.column_factor.mT
+        yield Factored(self._matrix(positions), self.scale.sqrt() * self.outer, rows, columns)
 
     def _matrix(self, vectors: Tensor) -> Tensor:
         """`(..., size)` as `(..., groups, outputs, width)`."""

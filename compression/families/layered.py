@@ -1,11 +1,12 @@
 """Block-diagonal matrices with one operator a layer, chosen by the name of a family."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from compression.factored import Factored
 from compression.families.block import DenseBlocks
 from compression.families.diagonal import Diagonal
 from compression.families.kronecker import Kronecker
@@ -75,6 +76,14 @@ class LayeredInverse(InverseOperator):
                 found[inside] = part.entries(rows[inside] - start, columns[inside] - start)
             start = stop
         return found
+
+    def factored(self) -> Iterator[Factored]:
+        """Those of all parts, one after the other."""
+        start = 0
+        for part in self.operators():
+            for factored in part.factored():
+                yield factored.behind(start)
+            start += part.size
 
     def group_losses(self, weights: Tensor, indices: Tensor) -> Tensor:
         """What removing groups costs; by the part's own short cut if all lie within one."""

@@ -1,10 +1,11 @@
 """Three Kronecker factors inside diagonals, for convolutions: outputs, inputs and kernel."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from compression.factored import Factored
 from compression.operators import (
     InverseOperator,
     as_grid,
@@ -141,3 +142,16 @@ class ThreeFactor(InverseOperator):
         )
         values = (weights[indices] / self.outer[indices]).view(len(indices), len(grid.rows), -1)
         return grid_losses(values, left[grid.rows][:, grid.rows], right) / self.scale
+
+    def factored(self) -> Iterator[Factored]:
+        """The weight as one grid a group, of outputs by inputs and kernel; the bias by itself."""
+        root = self.scale.sqrt() * self.outer
+        shape = (*self.shape[:2], -1)
+        positions = torch.arange(self.num_weights, device=root.device).view(shape)
+        of_inputs = self.column_factor @ self.column_factor.mT
+        of_kernel = self.kernel_factor @ self.kernel_factor.mT
+        columns = torch.einsum("gij,gkl->gikjl", of_inputs, of_kernel).flatten(1, 2).flatten(2)
+        rows = self.row_factor.mT @ self.row_factor
+        yield Factored(positions, root[: self.num_weights].view(shape), rows, columns)
+        if self.size > self.num_weights:
+            yield Factored.of_diagonal(root[self.num_weights :]).behind(self.num_weights)

@@ -1,12 +1,13 @@
 """oBERT: dense blocks of the empirical Fisher matrix (Kurtic et al., 2022)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
 
 from compression.curvature import CurvatureBase
 from compression.errors import NotFittedError
+from compression.factored import Factored
 from compression.problem import Loader, Reporter
 from compression.rivals.gradients import gradient_rows
 from compression.rivals.woodbury import add_gradients
@@ -68,6 +69,14 @@ class BlockFisher(CurvatureBase):
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take on inverse blocks."""
         self._inverse = state.get("inverse")
+
+    def factored(self) -> Iterator[Factored]:
+        """The blocks, each a grid of one row."""
+        inverse = self._fitted()
+        positions = torch.arange(1, self.problem.space.size + 1, device=inverse.device)
+        # What fills up the last block is 0 there, and -1 once positions begin at 0.
+        blocks = self._blocks_of(positions).unsqueeze(1) - 1
+        yield Factored(blocks, torch.ones_like(blocks, dtype=inverse.dtype), None, inverse)
 
     def _add(self, inverse: Tensor, rows: Tensor) -> None:
         blocks = self._blocks_of(rows).transpose(0, 1)

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from compression.curvature import CurvatureBase
 from compression.errors import NotFittedError, UnsupportedLayerError
+from compression.factored import Factored
 from compression.parameters import Kind, Slot
 from compression.problem import Loader, Reporter, batches
 
@@ -108,6 +109,18 @@ class LayerwiseHessian(CurvatureBase):
         pulled = self.forward_product(weights)
         self.set_mask(mask)
         return self.inverse_product(pulled)
+
+    def factored(self) -> Iterator[Factored]:
+        """The weights by layer: all outputs as one grid, or one each where they keep other inputs.
+
+        What stands beside has the damping alone and is left out.
+        """
+        for slot in self.matrices():
+            inverse = self.inverse(slot)
+            rows = slot.shape[0] // len(inverse)
+            positions = torch.arange(slot.start, slot.stop, device=inverse.device)
+            grid = positions.view(len(inverse), rows, -1)
+            yield Factored(grid, torch.ones_like(grid, dtype=inverse.dtype), None, inverse)
 
     def state_dict(self) -> dict[str, Tensor]:
         """The undamped Hessian of each weight, by the weight's name."""
