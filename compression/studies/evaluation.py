@@ -21,31 +21,24 @@ class Quality:
     cross_entropy: float
 
 
-def evaluate(
-    network: nn.Module,
-    images: LabelledImages,
-    batch_size: int = 500,
-    device: torch.device | str = "cpu",
-    low_precision: bool = False,
-) -> Quality:
-    """Score a classifier, in evaluation mode.
+def evaluate(network: nn.Module, images: LabelledImages, batch_size: int = 500) -> Quality:
+    """Score a classifier, in evaluation mode, on the device of its first parameter.
 
     Args:
-        network: On `device`; its mode is left as it was.
+        network: Its mode is left as it was.
         images: What to score it on.
         batch_size: Images a forward pass.
-        device: Where the network is.
-        low_precision: Whether to compute in bfloat16: faster, and less exact.
     """
     was_training = network.training
     network.eval()
+    first = next(network.parameters(), None)
+    device = torch.device("cpu") if first is None else first.device
     correct, loss = 0, 0.0
-    kind = torch.device(device).type
-    with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=low_precision):
-        for inputs, labels in images.batches(batch_size):
-            wanted = labels.to(device)
-            logits = network(inputs.to(device)).float()
-            correct += int((logits.argmax(1) == wanted).sum())
-            loss += float(nn.functional.cross_entropy(logits, wanted, reduction="sum"))
+    with torch.inference_mode():
+        for batch in images.batches(batch_size):
+            inputs, labels = (tensor.to(device) for tensor in batch)
+            logits = network(inputs).float()
+            correct += int((logits.argmax(1) == labels).sum())
+            loss += float(nn.functional.cross_entropy(logits, labels, reduction="sum"))
     network.train(was_training)
     return Quality(correct / len(images), loss / len(images))

@@ -45,8 +45,18 @@ class TrainingSettings:
     seed: int = 0
 
 
+def computes_in_bfloat16(device: torch.device) -> bool:
+    """Whether a device has instructions for bfloat16: a CPU without emulates it, much slower."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    able = torch.cpu.get_capabilities()
+    return any(able.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
 class DenseTraining:
-    """Stochastic gradient descent with a one-cycle learning rate, in bfloat16, channels last.
+    """Stochastic gradient descent with a one-cycle learning rate, channels last.
+
+    In bfloat16 where the device has it, else in float32.
 
     Attributes:
         settings: How it trains.
@@ -74,6 +84,7 @@ class DenseTraining:
         self.epoch = 0
         self._images = images
         self._device = torch.device(device)
+        self._low_precision = computes_in_bfloat16(self._device)
         self._network = network.to(self._device).to(
             memory_format=torch.channels_last  # type: ignore[call-overload]
         )
@@ -124,7 +135,7 @@ class DenseTraining:
         self._network.train()
         total = 0.0
         for step, (inputs, labels) in enumerate(self._batches(), start=1):
-            with torch.autocast(self._device.type, torch.bfloat16):
+            with torch.autocast(self._device.type, torch.bfloat16, enabled=self._low_precision):
                 logits = self._network(inputs)
             loss = nn.functional.cross_entropy(
                 logits.float(), labels, label_smoothing=self.settings.label_smoothing

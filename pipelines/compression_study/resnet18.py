@@ -44,7 +44,7 @@ class ResNet18Study:
     The dense network has learned from the held-out images, too: for all methods alike.
 
     Attributes:
-        network: Dense.
+        network: Dense, on the device on which all is computed.
         recipe: How it was trained.
         training: Images that curvature is estimated from and pruned networks are fine-tuned on.
         held_out: Other training images, by which settings are chosen.
@@ -101,10 +101,13 @@ class ResNet18Study:
         """Accuracy and cross-entropy, the statistics of batch normalisation measured again."""
         network = copy.deepcopy(pruned.network)
         if self.part == "fine-tuned":
-            training = DenseTraining(network, self.training, self.fine_tuning, keeps_zeros=True)
+            device = next(network.parameters()).device
+            training = DenseTraining(
+                network, self.training, self.fine_tuning, device, keeps_zeros=True
+            )
             for _ in range(self.fine_tuning.epochs):
                 training.run_epoch()
-            network = training.averaged()
+            network = training.averaged().to(device)
         reestimate(network, _Batches(self.training), NORMALISATION_BATCHES)
         return self._figures(network)
 
@@ -204,6 +207,7 @@ def _dense(
     ):
         reporter = ProgressReporter(progress)
         network = trained_resnet18(recipe, train, home.compression, reporter)
+        network.to("cuda" if torch.cuda.is_available() else "cpu")
         quality = evaluate(network, test)
         tracking.log_history(run.info.run_id, reporter.history)
         figures = {f"test_{figure}": value for figure, value in asdict(quality).items()}

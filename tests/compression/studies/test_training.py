@@ -114,3 +114,13 @@ def test_weights_that_were_removed_stay_removed_while_others_learn(images):
         assert not ended[0].weight[::2].any()
         assert not torch.equal(ended[0].weight[1::2], before[0].weight[1::2])
         assert not torch.equal(ended[5].weight, before[5].weight)
+
+
+@pytest.mark.parametrize("able", [False, True])
+def test_low_precision_is_for_devices_that_compute_in_it(images, monkeypatch, able):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": able})
+    seen = []
+    model = network()
+    model[0].register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    DenseTraining(model, images, replace(SETTINGS, epochs=1)).run_epoch()
+    assert set(seen) == {torch.bfloat16 if able else torch.float32}
