@@ -18,7 +18,7 @@ from torch import Generator, Tensor
 from torch.func import grad, jvp, vjp, vmap
 
 from compression.errors import DivergedError
-from compression.problem import Batch, Inputs, Loader, Problem, batches
+from compression.problem import Batch, Bundle, Inputs, Loader, Problem, Tensors, batches
 
 Metric = Callable[[Tensor, Tensor], Tensor]
 """Product of each example's curvature in the outputs with a vector, from outputs and vectors."""
@@ -194,13 +194,16 @@ def example_gradients(problem: Problem, batch: Batch) -> Tensor:
 
     Raises:
         DivergedError: A gradient is not finite.
+        TypeError: The inputs are a bundle, whose examples may look at each other.
     """
 
-    def loss(values: Weights, inputs: Inputs, target: Tensor) -> Tensor:
+    def loss(values: Weights, inputs: Tensors, target: Tensor) -> Tensor:
         outputs = problem.outputs(values, _map_inputs(inputs, lambda one: one.unsqueeze(0)))
         return problem.likelihood.nll(outputs, target.unsqueeze(0))
 
     inputs, targets = problem.to_device(batch)
+    if isinstance(inputs, Bundle):
+        raise TypeError("examples of a bundle have no gradients of their own; take its pieces")
     gradients = vmap(grad(loss), in_dims=(None, 0, 0), randomness="different")(
         _weights(problem), inputs, targets
     )
@@ -211,7 +214,7 @@ def example_gradients(problem: Problem, batch: Batch) -> Tensor:
     )
 
 
-def _map_inputs(inputs: Inputs, change: Callable[[Tensor], Tensor]) -> Inputs:
+def _map_inputs(inputs: Tensors, change: Callable[[Tensor], Tensor]) -> Tensors:
     if isinstance(inputs, Tensor):
         return change(inputs)
     if isinstance(inputs, dict):

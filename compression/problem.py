@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +13,27 @@ from compression.errors import ExhaustedLoaderError
 from compression.likelihoods import Likelihood
 from compression.parameters import ParameterSpace
 
-Inputs: TypeAlias = Tensor | tuple[Tensor, ...] | list[Tensor] | Mapping[str, Tensor]
-"""What a model is called with: one tensor, several in order, or several by name."""
+
+@runtime_checkable
+class Bundle(Protocol):
+    """Inputs of a model that is called with one object, such as a mini-batch of a graph."""
+
+    def to(self, device: torch.device, /) -> "Bundle":
+        """The same on a device."""
+
+    def pieces(self, size: int, /) -> Iterator[tuple["Bundle", slice]]:
+        """Parts of at least so many examples, and few more, that need no other part.
+
+        Examples whose outputs depend on each other stay together; a rest that is too small is left
+        out. With each part, which examples it holds.
+        """
+
+
+Tensors: TypeAlias = Tensor | tuple[Tensor, ...] | list[Tensor] | Mapping[str, Tensor]
+"""One tensor, several in order, or several by name; examples along the first dimension of each."""
+
+Inputs: TypeAlias = Tensors | Bundle
+"""What a model is called with."""
 
 Batch: TypeAlias = tuple[Inputs, Tensor]
 """Inputs and targets."""
@@ -53,12 +72,12 @@ class Problem:
         return torch.Generator(self.space.device).manual_seed(self.seed)
 
     def outputs(self, parameters: Mapping[str, Tensor], inputs: Inputs) -> Tensor:
-        """The model's outputs with other values of the covered parameters."""
+        """The model's outputs with other values of the covered parameters; others are constants."""
         arguments, named = _arguments(inputs)
+        values = {name: weight.detach() for name, weight in self.model.named_parameters()}
+        values.update(parameters)
         with _differentiable_attention():
-            outputs: Tensor = torch.func.functional_call(
-                self.model, dict(parameters), arguments, named
-            )
+            outputs: Tensor = torch.func.functional_call(self.model, values, arguments, named)
         return outputs
 
     def to_device(self, batch: Batch) -> Batch:
@@ -74,6 +93,8 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
         moved = inputs.to(device, non_blocking=True)
     elif isinstance(inputs, Mapping):
         moved = {name: value.to(device) for name, value in inputs.items()}
+    elif isinstance(inputs, Bundle):
+        moved = inputs.to(device)
     else:
         moved = tuple(value.to(device) for value in inputs)
     return moved, targets.to(device)
@@ -98,8 +119,8 @@ def _differentiable_attention() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(was_enabled)
 
 
-def _arguments(inputs: Inputs) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
-    if isinstance(inputs, Tensor):
+def _arguments(inputs: Inputs) -> tuple[tuple[Tensor | Bundle, ...], dict[str, Tensor]]:
+    if isinstance(inputs, Tensor | Bundle):
         return (inputs,), {}
     if isinstance(inputs, Mapping):
         return (), dict(inputs)

@@ -118,26 +118,40 @@ class Runs:
         return matrix.index_select(0, self._run)
 
 
-class _Total(torch.autograd.Function):
+class _OfRuns(torch.autograd.Function):
+    """A linear map over runs, which `torch.func` can differentiate forward and backward."""
+
     @staticmethod
-    def forward(ctx: Any, matrix: Tensor, runs: Runs) -> Tensor:
-        ctx.runs = runs
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Runs], output: Tensor) -> None:
+        _, ctx.runs = inputs
+
+
+class _Total(_OfRuns):
+    @staticmethod
+    def forward(matrix: Tensor, runs: Runs) -> Tensor:
         return runs._total(matrix)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         return ctx.runs._repeated(gradients[0]), None
 
-
-class _Repeated(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, matrix: Tensor, runs: Runs) -> Tensor:
-        ctx.runs = runs
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        return ctx.runs.total(tangents[0])
+
+
+class _Repeated(_OfRuns):
+    @staticmethod
+    def forward(matrix: Tensor, runs: Runs) -> Tensor:
         return runs._repeated(matrix)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         return ctx.runs._total(gradients[0]), None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        return ctx.runs.repeat(tangents[0])
 
 
 class MeanAggregation:

@@ -1,13 +1,14 @@
 """Gradients of the loss at the true targets, one a row, of single examples or small groups."""
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 
 import torch
 from torch import Tensor
 
 from compression.errors import ExhaustedLoaderError
 from compression.fisher import example_gradients, loss_gradient
-from compression.problem import Batch, Inputs, Loader, Problem, batches
+from compression.problem import Batch, Bundle, Loader, Problem, Tensors, batches
 
 
 def gradient_rows(problem: Problem, loader: Loader, number: int, group: int) -> Iterator[Tensor]:
@@ -60,6 +61,9 @@ def gradient_matrix(problem: Problem, loader: Loader, number: int, group: int) -
 def _rows(problem: Problem, batch: Batch, group: int, most: int) -> Tensor:
     """Gradients of the whole groups of a batch, at most so many."""
     inputs, targets = problem.to_device(batch)
+    if isinstance(inputs, Bundle):
+        pieces = islice(inputs.pieces(group), most)
+        return _stacked(problem, [loss_gradient(problem, part, targets[at]) for part, at in pieces])
     number = min(most, len(targets) // group)
     if group == 1:
         return example_gradients(problem, (_part(inputs, 0, number), targets[:number]))
@@ -67,10 +71,14 @@ def _rows(problem: Problem, batch: Batch, group: int, most: int) -> Tensor:
         loss_gradient(problem, _part(inputs, first, group), targets[first : first + group])
         for first in range(0, number * group, group)
     ]
+    return _stacked(problem, gradients)
+
+
+def _stacked(problem: Problem, gradients: list[Tensor]) -> Tensor:
     return torch.stack(gradients) if gradients else torch.empty(0, problem.space.size)
 
 
-def _part(inputs: Inputs, first: int, number: int) -> Inputs:
+def _part(inputs: Tensors, first: int, number: int) -> Tensors:
     rows = slice(first, first + number)
     if isinstance(inputs, Tensor):
         return inputs[rows]

@@ -1,7 +1,8 @@
 """The recommended return classifier: a graph network over events, trained in mini-batches."""
 
+import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
@@ -9,7 +10,6 @@ from typing import ClassVar, Self
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from scipy.special import expit
 
 from data.reporter import Reporter
@@ -19,9 +19,10 @@ from returns.event_set import EventSet
 from returns.metrics import cross_entropy
 from returns.models.base import ScoringBatches
 from returns.models.dropout import draw_from
+from returns.models.event_batch import Batch
 from returns.models.gnn_account import account
 from returns.models.gnn_batch import BatchMaker, NeighbourEncoder
-from returns.models.gnn_network import Architecture, EventNetwork
+from returns.models.gnn_network import Architecture, AveragedNetworks, EventNetwork
 from returns.models.gnn_training import (
     SCORED_AT_ONCE,
     Learner,
@@ -30,6 +31,7 @@ from returns.models.gnn_training import (
     shared_log_odds_of,
     train,
 )
+from returns.models.gnn_weights import BestEpoch, load_networks, save_networks
 from returns.models.saving import (
     Configured,
     read_configuration,
@@ -129,7 +131,7 @@ class GNN(Configured):
         heard = self._encode(train)
         maker = BatchMaker(train, heard, self._rows, self._neighbours)
         held_out = self._maker(validation)
-        best = [_Best() for _ in range(members)]
+        best = [BestEpoch() for _ in range(members)]
 
         def after_epoch(epoch: int, learners: Sequence[Learner]) -> None:
             networks = [learner.averaged for learner in learners]
@@ -181,14 +183,29 @@ class GNN(Configured):
         """Integrated gradients over columns and neighbours, see `returns.models.gnn_account`."""
         return account(self._networks, self._maker(events), self._rows, rows)
 
+    @property
+    def network(self) -> AveragedNetworks:
+        """All networks as one, see `returns.models.prunable`."""
+        return AveragedNetworks(self._networks)
+
+    def with_network(self, network: AveragedNetworks) -> Self:
+        """The same model with the networks of another `AveragedNetworks`."""
+        other = copy.copy(self)
+        other._networks = network.members()
+        return other
+
+    def mini_batches(
+        self, events: EventSet, size: int, generator: np.random.Generator | None = None
+    ) -> Iterator[tuple[Batch, np.ndarray]]:
+        """Batches of events, all or drawn by weight, see `returns.models.prunable`."""
+        maker = self._maker(events)
+        drawn = generator and maker.drawn(size, events.weights, generator)
+        batches = map(maker.batch, drawn or maker.cut(size))
+        return ((batch, batch.positions.numpy()) for batch in batches)
+
     def save(self, folder: Path) -> None:
         """Write weights as safetensors, the rest as JSON."""
-        weights = {
-            f"{number}.{name}": weight.contiguous().cpu()
-            for number, network in enumerate(self._networks)
-            for name, weight in network.state_dict().items()
-        }
-        save_file(weights, folder / WEIGHTS)
+        save_networks(self._networks, folder / WEIGHTS)
         fitted = {
             "architecture": self._networks[0].architecture.to_json(),
             "rows": self._rows.to_json(),
@@ -204,27 +221,15 @@ class GNN(Configured):
 
         Raises:
             ValueError: The folder holds another model.
-            RuntimeError: The weights do not fit the network.
+            RuntimeError: The weights do not fit.
         """
         hyperparameters, fitted = read_configuration(folder, cls.name)
         model = cls(**hyperparameters)
         model._rows = DenseEncoder.from_json(fitted["rows"])
         model._neighbours = NeighbourEncoder.from_json(fitted["neighbours"])
         model._best_epochs, model._fan_out = fitted["best_epochs"], fitted["fan_out"]
-        weights = load_file(folder / WEIGHTS)
-        model._networks = []
-        for number in range(len(model._best_epochs)):
-            prefix = f"{number}."
-            # Copied into memory aligned as it was in training, which decides the last bit.
-            own = {
-                name.removeprefix(prefix): weight.clone()
-                for name, weight in weights.items()
-                if name.startswith(prefix)
-            }
-            with torch.device("meta"):  # draws no initial weights
-                network = EventNetwork(Architecture.from_json(fitted["architecture"]))
-            network.load_state_dict(own, assign=True)
-            model._networks.append(network)
+        architecture = Architecture.from_json(fitted["architecture"])
+        model._networks = load_networks(folder / WEIGHTS, architecture, len(model._best_epochs))
         return model
 
     def resolved(self, name: str, num_events: int) -> float:
@@ -288,19 +293,6 @@ class GNN(Configured):
             dropout=self.resolved("dropout", num_events),
             input_dropout=self.resolved("input_dropout", num_events),
         )
-
-
-class _Best:
-    """The epoch of least validation loss so far, and its weights."""
-
-    def __init__(self) -> None:
-        self.epoch, self.loss = 0, math.inf
-        self.weights: dict[str, torch.Tensor] = {}
-
-    def consider(self, epoch: int, loss: float, network: EventNetwork) -> None:
-        if loss < self.loss or not self.weights:
-            self.epoch, self.loss = epoch, loss
-            self.weights = {key: value.clone() for key, value in network.state_dict().items()}
 
 
 def _seed(*numbers: int) -> int:

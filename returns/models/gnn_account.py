@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from returns.dense import DenseEncoder
-from returns.models.gnn_batch import Batch, BatchMaker, Neighbours
+from returns.models.event_batch import Batch, Neighbours
+from returns.models.gnn_batch import BatchMaker
 from returns.models.gnn_network import EventNetwork
 from returns.reasons.contributions import Contributions
 from returns.reasons.integrated_gradients import integrated_gradients

@@ -6,50 +6,14 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from returns.dense import DenseEncoder, NormalScores
 from returns.event_set import EventSet
+from returns.models.event_batch import Batch, Neighbours
 from returns.neighbourhood import Neighbourhood, NeighbourLists
 
 MEMORY_DAYS = (7.0, 60.0)
 """Time constants, in days, of the two decays by which a neighbour's age is told."""
-
-
-@dataclass(frozen=True)
-class Neighbours:
-    """The neighbours of a batch's targets by one relation, target after target.
-
-    Attributes:
-        features: What each neighbour says of its target, float32 `(num_neighbours, width)`.
-        target: Place of its target in the batch, int64 `(num_neighbours,)`, ascending.
-        lengths: Number of neighbours of each target, int64 `(num_targets,)`.
-        presence: How much each neighbour counts, from 0, as if it were not there, to 1,
-            `(num_neighbours,)`; None: all count fully.
-    """
-
-    features: Tensor
-    target: Tensor
-    lengths: Tensor
-    presence: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Some targets and all that the network reads of them.
-
-    Attributes:
-        positions: Their rows in the `EventSet`, int64 `(num_targets,)`.
-        rows: Encoded feature columns, float32 `(num_targets, row_width)`.
-        relations: Neighbours by each relation.
-        group: Group of each target, numbered from 0 within the batch, int64 `(num_targets,)`;
-            None if each target is alone.
-    """
-
-    positions: Tensor
-    rows: Tensor
-    relations: Mapping[str, Neighbours]
-    group: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -255,13 +219,29 @@ class BatchMaker:
         groups = np.arange(len(self._members.offsets) - 1)
         if generator is not None:
             generator.shuffle(groups)
-        sizes = np.diff(self._members.offsets)[groups]
-        start = self._neighbourhood.preceding + np.cumsum(sizes) - sizes
-        batch_of_group = start // size
-        cuts = np.flatnonzero(np.diff(batch_of_group)) + 1
-        for chosen in np.split(groups, cuts):
-            if len(chosen):
-                yield np.array_split(chosen, num_parts)[part]
+        for chosen in self._cut(groups, size, self._neighbourhood.preceding):
+            yield np.array_split(chosen, num_parts)[part]
+
+    def drawn(
+        self, size: int, weights: np.ndarray, generator: np.random.Generator
+    ) -> Iterator[np.ndarray]:
+        """Which groups make up each batch of a random sample, each group at most once.
+
+        Args:
+            size: Events of a batch, give or take a group.
+            weights: Of the events, `(num_events,)`; the chance of a group is in proportion to the
+                mean of its own.
+            generator: Draws the groups and their order.
+
+        Yields:
+            The groups of each batch, int64 `(num_groups,)`.
+        """
+        sizes = np.diff(self._members.offsets)
+        start = self._members.offsets[:-1]
+        mean = np.add.reduceat(weights[self._members.events], start) / sizes
+        chosen = np.flatnonzero(generator.random(len(mean)) * mean.max() < mean)
+        generator.shuffle(chosen)
+        yield from self._cut(chosen, size)
 
     def groups_of(self, rows: np.ndarray) -> np.ndarray:
         """Groups that some events belong to, ascending, int64 `(num_groups,)`.
@@ -301,3 +281,10 @@ class BatchMaker:
             group = torch.from_numpy(local)
         positions = torch.from_numpy(targets)
         return Batch(positions, self._rows[positions], relations, group)
+
+    def _cut(self, groups: np.ndarray, size: int, preceding: int = 0) -> Iterator[np.ndarray]:
+        """Groups in batches of about so many events, in the order given, some events before it."""
+        sizes = np.diff(self._members.offsets)[groups]
+        batch_of_group = (preceding + np.cumsum(sizes) - sizes) // size
+        cuts = np.flatnonzero(np.diff(batch_of_group)) + 1
+        return (chosen for chosen in np.split(groups, cuts) if len(chosen))

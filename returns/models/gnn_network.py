@@ -5,7 +5,7 @@ their labels and how they differ from the line; the lines of an order, or under 
 of a customer, then hear each other (message passing over basket nodes).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -15,7 +15,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from returns.aggregation import Runs
 from returns.models.dropout import Dropout
-from returns.models.gnn_batch import Batch, Neighbours
+from returns.models.event_batch import Batch, Neighbours
 
 MOST_LOG_ODDS = 5.0
 """Bound of the attention's logits; keeps one neighbour from silencing all others."""
@@ -249,3 +249,24 @@ class EventNetwork(nn.Module):
             state,
             *(attention(state, relations[name]) for name, attention in self.attention.items()),
         ]
+
+
+class AveragedNetworks(nn.Module):
+    """Networks whose log-odds are averaged.
+
+    Attributes:
+        networks: The networks.
+    """
+
+    def __init__(self, networks: Iterable[EventNetwork]) -> None:
+        """Take the networks as they are; their weights are not copied."""
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Score a batch, float32 `(num_targets,)`."""
+        return torch.stack([network(batch) for network in self.networks]).mean(dim=0)
+
+    def members(self) -> list[EventNetwork]:
+        """The networks, as a list."""
+        return [network for network in self.networks if isinstance(network, EventNetwork)]

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from returns import parallel
-from returns.models.gnn_batch import Batch, BatchMaker, Neighbours
+from returns.models.event_batch import Batch
+from returns.models.gnn_batch import BatchMaker
 from returns.models.gnn_network import EventNetwork
 from returns.threads import in_threads
 
@@ -213,7 +214,7 @@ def _learn_all(
 
     def steps() -> Iterator[tuple[Learner, Batch]]:
         for batch in batches:
-            moved = to_device(batch, target.device)
+            moved = batch.to(target.device)
             yield from ((learner, moved) for learner in learners)
 
     # Processes sum their gradients in the same order; a GPU is busy with one network.
@@ -253,7 +254,7 @@ def log_odds_of(
     def score(groups: np.ndarray) -> None:
         batch = maker.batch(groups)
         positions = batch.positions.numpy()
-        moved = to_device(batch, place)
+        moved = batch.to(place)
         with torch.inference_mode():
             for number, network in enumerate(networks):
                 scores[number, positions] = network(moved).double().cpu().numpy()
@@ -303,24 +304,3 @@ def ahead(items: Iterator[Item], place: torch.device) -> Iterator[Item]:
         while (item := pending.result()) is not None:
             pending = maker.submit(next, items, None)
             yield item
-
-
-def to_device(batch: Batch, place: torch.device) -> Batch:
-    """The batch where the network is."""
-    if place.type == "cpu":
-        return batch
-
-    def moved(tensor: Tensor) -> Tensor:
-        return tensor.to(place, non_blocking=True)
-
-    relations = {
-        name: Neighbours(*map(moved, (each.features, each.target, each.lengths)))
-        for name, each in batch.relations.items()
-    }
-    return replace(
-        batch,
-        positions=moved(batch.positions),
-        rows=moved(batch.rows),
-        relations=relations,
-        group=None if batch.group is None else moved(batch.group),
-    )

@@ -1,13 +1,13 @@
 """Multi-layer perceptron on densely encoded features."""
 
 import copy
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Self
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
@@ -24,6 +24,7 @@ from returns.models.saving import (
     write_configuration,
 )
 from returns.models.search_space import Choice, FloatRange, IntegerRange, SearchSpace
+from returns.models.weight_file import read_weights, write_weights
 from returns.reasons.contributions import Contributions
 from returns.reasons.integrated_gradients import integrated_gradients
 
@@ -136,9 +137,33 @@ class MLP(Configured):
         log_odds = np.concatenate([np.empty((0, len(names))), *parts])
         return Contributions(names, log_odds, np.repeat(base, len(rows)))
 
+    @property
+    def network(self) -> nn.Sequential:
+        """The network, see `returns.models.prunable`."""
+        return self._network
+
+    def with_network(self, network: nn.Sequential) -> Self:
+        """The same model with another network of the same shape."""
+        other = copy.copy(self)
+        other._network = network
+        return other
+
+    def mini_batches(
+        self, events: EventSet, size: int, generator: np.random.Generator | None = None
+    ) -> Iterator[tuple[Tensor, np.ndarray]]:
+        """Encoded rows of events, all or drawn by weight, see `returns.models.prunable`."""
+        rows = np.arange(len(events))
+        if generator is not None:
+            chances = events.weights / events.weights.max()
+            rows = np.flatnonzero(generator.random(len(events)) < chances)
+            generator.shuffle(rows)
+        for start in range(0, len(rows), size):
+            batch = rows[start : start + size]
+            yield torch.from_numpy(self._encoder.transform(events.features.part(batch))), batch
+
     def save(self, folder: Path) -> None:
         """Write the weights as safetensors, encoder and hyper-parameters as JSON."""
-        save_file(self._network.state_dict(), folder / ARRAYS)
+        write_weights(self._network.state_dict(), folder / ARRAYS)
         write_configuration(folder, self, {"encoder": self._encoder.to_json()})
 
     @classmethod
@@ -154,7 +179,7 @@ class MLP(Configured):
         model._encoder = DenseEncoder.from_json(fitted["encoder"])
         with torch.device("meta"):  # draws no initial weights
             model._network = model._new_network()
-        model._network.load_state_dict(load_file(folder / ARRAYS), assign=True)
+        model._network.load_state_dict(read_weights(folder / ARRAYS), assign=True)
         return model
 
     def _new_network(self) -> nn.Sequential:

@@ -236,3 +236,21 @@ def test_a_loader_that_runs_dry_is_named(make_problem, small_network):
         next(once)
     again = cycle([batch])
     assert next(again) is next(again)
+
+
+def test_parameters_outside_the_space_are_constants(make_problem, small_network):
+    """Nothing that is found holds on to a graph, and to a batch's activations with it."""
+    problem = make_problem(small_network(), Categorical(), exclude=("*.bias",))
+    inputs = torch.randn(6, 4, dtype=torch.float64)
+    targets = torch.zeros(len(inputs), dtype=torch.int64)
+    vector = torch.ones(problem.space.size, dtype=torch.float64)
+    found = [
+        problem.outputs({}, inputs),
+        fisher_product(problem, inputs, vector),
+        empirical_product(problem, inputs, targets, vector),
+        sampled_product(problem, inputs, vector),
+        loss_gradient(problem, inputs, targets),
+        drawn_gradient(problem, inputs),
+        example_gradients(problem, (inputs, targets)),
+    ]
+    assert not any(each.requires_grad for each in found)

@@ -76,3 +76,42 @@ def test_runs_without_rows_add_up_to_zeros():
     empty = Runs(torch.empty(0, dtype=torch.int64), torch.zeros(3, dtype=torch.int64))
     assert torch.equal(empty.total(torch.ones(0, 4)), torch.zeros(3, 4))
     assert empty.repeat(torch.ones(3, 4)).shape == (0, 4)
+
+
+def runs_and_dense(width: int = 3):
+    """Runs, one of them empty, and the same sums as products with a matrix of zeros and ones."""
+    lengths = torch.tensor([2, 0, 3, 1])
+    run = torch.repeat_interleave(torch.arange(4), lengths)
+    sums = torch.nn.functional.one_hot(run, 4).T.double()
+    runs = Runs(run, lengths)
+
+    def by_runs(matrix):
+        return (runs.repeat(runs.total(matrix.square()).tanh()) * matrix).sum(-1)
+
+    def by_matrix(matrix):
+        return ((sums.T @ (sums @ matrix.square()).tanh()) * matrix).sum(-1)
+
+    generator = torch.Generator().manual_seed(0)
+    shape = (6, width)
+    matrix, tangent = (torch.randn(shape, generator=generator).double() for _ in range(2))
+    return by_runs, by_matrix, matrix, tangent
+
+
+def test_runs_are_differentiated_forward_and_backward_at_once():
+    """As the Fisher product needs it: a backward pass through a forward derivative."""
+    *functions, matrix, tangent = runs_and_dense()
+    found = []
+    for function in functions:
+        outputs, pullback, change = torch.func.vjp(
+            lambda values, of=function: torch.func.jvp(of, (values,), (tangent,)),
+            matrix,
+            has_aux=True,
+        )
+        found.append((outputs, change, pullback(torch.arange(6.0).double())[0]))
+    for own, expected in zip(*found, strict=True):
+        torch.testing.assert_close(own, expected, rtol=1e-13, atol=1e-13)
+
+
+def test_derivatives_of_runs_are_those_of_finite_differences():
+    by_runs, _, matrix, _ = runs_and_dense()
+    assert torch.autograd.gradcheck(by_runs, matrix.requires_grad_(), check_forward_ad=True)

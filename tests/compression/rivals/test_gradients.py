@@ -2,7 +2,9 @@ import pytest
 import torch
 
 from compression.errors import ExhaustedLoaderError
-from compression.fisher import loss_gradient
+from compression.fisher import example_gradients, fisher_product, loss_gradient
+from compression.parameters import collect_parameters
+from compression.problem import Problem
 from compression.rivals.gradients import gradient_matrix, gradient_rows
 
 
@@ -39,3 +41,43 @@ def test_too_little_data_is_said_with_numbers(problem, loader):
 def test_groups_larger_than_a_batch_are_refused(problem, loader):
     with pytest.raises(ExhaustedLoaderError, match="0 of 1"):
         gradient_matrix(problem, loader, number=1, group=21)
+
+
+class Pair:
+    """A bundle of two blocks of inputs, whose examples stay together by twos."""
+
+    def __init__(self, first, second):
+        self.first, self.second = first, second
+
+    def to(self, device):
+        return Pair(self.first.to(device), self.second.to(device))
+
+    def pieces(self, size):
+        step = size + size % 2
+        for start in range(0, len(self.first) - step + 1, step):
+            at = slice(start, start + step)
+            yield Pair(self.first[at], self.second[at]), at
+
+
+class OfPairs(torch.nn.Module):
+    """A model that is called with one object."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, pair):
+        return self.model(torch.cat([pair.first, pair.second], dim=1))
+
+
+def test_the_pieces_of_a_bundle_are_its_groups(problem, loader):
+    model = OfPairs(problem.model)
+    bundled = Problem(model, problem.likelihood, collect_parameters(model))
+    pairs = [(Pair(inputs[:, :2], inputs[:, 2:]), targets) for inputs, targets in loader]
+    expected = gradient_matrix(problem, loader, number=12, group=4)
+    # Pieces of three are made of two pairs.
+    torch.testing.assert_close(gradient_matrix(bundled, pairs, number=12, group=3), expected)
+    product = fisher_product(bundled, pairs[0][0], expected[0])
+    torch.testing.assert_close(product, fisher_product(problem, loader[0][0], expected[0]))
+    with pytest.raises(TypeError, match="bundle"):
+        example_gradients(bundled, pairs[0])
