@@ -16,7 +16,7 @@ from compression.studies.methods import METHODS
 from data.validation import Fault, InputError
 from pipelines import tracking
 from pipelines.command import run_command
-from pipelines.compression_study import resnet18
+from pipelines.compression_study import quantisation, resnet18
 from pipelines.compression_study.comparison import ACCURACY, Comparison, compare
 from pipelines.compression_study.measuring import Plan
 from pipelines.compression_study.mlpnet import MLPNetStudy
@@ -30,10 +30,11 @@ class Arguments:
     """Options of `compress`."""
 
     images: Path
-    """Folder of MNIST (for mlpnet) or CIFAR-10 (for resnet18), as torchvision's `root`."""
-    study: Literal["mlpnet", "resnet18"] = "mlpnet"
-    """mlpnet: the published MLPNet on MNIST, pruned without fine-tuning. resnet18: ResNet-18 on
-    CIFAR-10, trained here first, pruned without fine-tuning and with a short one."""
+    """Folder of MNIST, or of CIFAR-10 for resnet18, as torchvision's `root`."""
+    study: Literal["mlpnet", "quantisation", "resnet18"] = "mlpnet"
+    """mlpnet: the published MLPNet on MNIST, pruned without fine-tuning. quantisation: the same
+    network in 8 to 2 bits, dense and pruned, measured in one go. resnet18: ResNet-18 on CIFAR-10,
+    trained here first, pruned without fine-tuning and with a short one."""
     checkpoint: Path | None = None
     """File of the dense MLPNet of the WoodFisher code (`mlpnet_mnist_93.97.ckpt`)."""
     profile: ProfileName = "smoke"
@@ -57,8 +58,11 @@ def main(arguments: Arguments, console: Console) -> None:
     home = Home.prepare(arguments.home)
     home.compression.mkdir(exist_ok=True)
     with exclusive(home.compression / f".{arguments.study}.lock"):
-        for comparison in _comparisons(arguments, home, console):
-            compare(comparison, home, console)
+        if arguments.study == "quantisation":
+            _quantise(arguments, home, console)
+        else:
+            for comparison in _comparisons(arguments, home, console):
+                compare(comparison, home, console)
     console.print(f"compare in the MLflow UI: {tracking.ui_command(home)}", soft_wrap=True)
 
 
@@ -68,6 +72,17 @@ def _comparisons(arguments: Arguments, home: Home, console: Console) -> Sequence
     profile = RESNET18[arguments.profile]
     profile = replace(profile, plan=_plan(arguments, profile.plan))
     return resnet18.comparisons(arguments.images, arguments.profile, profile, home, console)
+
+
+def _quantise(arguments: Arguments, home: Home, console: Console) -> None:
+    assert arguments.checkpoint is not None
+    plan = quantisation.PLANS[arguments.profile]
+    seeds = plan.seeds if arguments.seeds is None else tuple(range(arguments.seeds))
+    plan = replace(plan, sparsities=arguments.sparsities or plan.sparsities, seeds=seeds)
+    study = MLPNetStudy.read(
+        arguments.images, arguments.checkpoint, plan.num_images, plan.num_held_out
+    )
+    quantisation.quantise_mlpnet(study, plan, f"quantisation-{arguments.profile}", home, console)
 
 
 def _mlpnet(arguments: Arguments) -> Comparison:
@@ -91,9 +106,10 @@ def _mlpnet(arguments: Arguments) -> Comparison:
 def _check(arguments: Arguments) -> None:
     """Refuse what no study can start with, all at once."""
     faults = []
-    if arguments.study == "mlpnet" and arguments.checkpoint is None:
+    if arguments.study != "resnet18" and arguments.checkpoint is None:
         remedy = "Give the file mlpnet_mnist_93.97.ckpt of the WoodFisher code"
-        faults.append(Fault("--checkpoint", "mlpnet needs the dense checkpoint", remedy))
+        message = f"{arguments.study} needs the dense checkpoint"
+        faults.append(Fault("--checkpoint", message, remedy))
     known = ", ".join(METHODS)
     faults += [
         Fault("--methods", f"there is no method '{name}'", f"Choose from {known}")

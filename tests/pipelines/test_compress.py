@@ -11,7 +11,7 @@ from rich.console import Console
 from compression.studies.training import TrainingSettings
 from data.validation import InputError
 from pipelines import compress
-from pipelines.compression_study import profiles
+from pipelines.compression_study import profiles, quantisation
 from pipelines.dense_networks import DenseRecipe
 
 SHARED = os.environ.get("RETURNS_SHARED_DATA")
@@ -91,6 +91,25 @@ def test_the_resnet_is_trained_pruned_fine_tuned_and_recorded(places, tmp_path, 
         assert "test_accuracy/fishleg_three_factor/1-stage/80" in recorded[name].data.metrics
 
 
+@real
+def test_the_mlpnet_is_quantised_and_recorded(places, tmp_path, monkeypatch):
+    """By layers' inputs alone, as learning takes longer."""
+    layerwise = quantisation.QUANTISERS["gptq"]
+    ways = {"nearest": replace(layerwise, compensates=False), "gptq": layerwise}
+    monkeypatch.setattr(quantisation, "QUANTISERS", ways)
+    arguments = compress.Arguments(**places, study="quantisation", home=tmp_path / "home")
+    assert "dense in 32 bits: 93.97" in run(arguments, monkeypatch)
+    folder = tmp_path / "home" / "compression" / "quantisation-smoke"
+    cells = pd.read_csv(folder / "cells.csv").set_index(["method", "bits"])
+    assert len(cells) == 2 * 4
+    accuracy = cells["test_accuracy"]
+    assert accuracy["nearest", 8] == pytest.approx(0.94, abs=0.002)
+    assert accuracy["gptq", 3] > accuracy["nearest", 3] + 0.01
+    assert "gptq, 0% removed" in (folder / "tables.md").read_text()
+    (recorded,) = runs(tmp_path / "home")
+    assert "test_accuracy/gptq/3-bit/0" in recorded.data.metrics
+
+
 def test_faults_of_the_options_are_reported_together(tmp_path):
     arguments = compress.Arguments(
         tmp_path, methods=("wanda",), stages=(0,), sparsities=(1.0,), seeds=0, home=tmp_path
@@ -108,7 +127,7 @@ def test_a_file_that_is_no_checkpoint_is_reported(tmp_path):
         compress.main(arguments, Console())
 
 
-@pytest.mark.parametrize("study", ["mlpnet", "resnet18"])
+@pytest.mark.parametrize("study", ["mlpnet", "quantisation", "resnet18"])
 def test_a_folder_without_images_is_reported(tmp_path, study):
     if SHARED is None:
         pytest.skip("RETURNS_SHARED_DATA, real data, is not set")
