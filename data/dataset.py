@@ -68,6 +68,11 @@ class Manifest:
     tables: tuple[FileDigest, ...]
     schema_version: int = SCHEMA_VERSION
 
+    def return_rate(self, split: str) -> float | None:
+        """Share of a split's labelled events that came back; None if none is labelled."""
+        labelled = self.counts[f"labelled_{split}"]
+        return self.counts[f"returned_{split}"] / labelled if labelled else None
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -303,6 +308,7 @@ def _count(dataset: Dataset, tables: SourceTables) -> dict[str, int]:
         mask = dataset.split_mask(split)
         part = dataset.events.filter(pa.array(mask))
         counts[f"events_{split}"] = part.num_rows
+        counts[f"labelled_{split}"] = part.num_rows - part["returned"].null_count
         counts[f"returned_{split}"] = pc.sum(part["returned"]).as_py() or 0
         counts[f"events_without_customer_row_{split}"] = part["customer_row"].null_count
         counts[f"events_without_variant_row_{split}"] = part["variant_row"].null_count

@@ -53,14 +53,17 @@ def print_counts(manifest: Manifest, console: Console) -> None:
     """Print rows per split, and everything that was found and handled."""
     counts = dict(manifest.counts)
     table = Table(title=f"{described(manifest.source)}: events")
-    for heading in ("split", "events", "return rate", "no customer row", "no variant row"):
+    headings = ("split", "events", "labelled", "return rate", "no customer row", "no variant row")
+    for heading in headings:
         table.add_column(heading, justify="left" if heading == "split" else "right")
     for split in SPLITS:
         number = counts.pop(f"events_{split}")
-        returned = counts.pop(f"returned_{split}")
+        labelled = counts.pop(f"labelled_{split}")
+        counts.pop(f"returned_{split}")
         without = [counts.pop(f"events_without_{node}_row_{split}") for node in NODES]
-        rate = f"{returned / number:.4f}" if number else "-"
-        table.add_row(split, f"{number:,}", rate, *(f"{rows:,}" for rows in without))
+        rate = manifest.return_rate(split)
+        shown = f"{labelled:,}", "-" if rate is None else f"{rate:.4f}"
+        table.add_row(split, f"{number:,}", *shown, *(f"{rows:,}" for rows in without))
     console.print(table)
     _print_remaining(counts, console)
 

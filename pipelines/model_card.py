@@ -104,11 +104,16 @@ def _split_table(manifest: Manifest) -> str:
             split,
             days.get(f"{split}_from", ""),
             f"{counts[f'events_{split}']:,}",
-            f"{counts[f'returned_{split}'] / counts[f'events_{split}']:.3f}",
+            f"{counts[f'labelled_{split}']:,}",
+            _rate(manifest.return_rate(split)),
         )
         for split in SPLITS
     ]
-    return _table(("part", "from", "order lines", "returned"), rows)
+    return _table(("part", "from", "order lines", "with outcome", "returned"), rows)
+
+
+def _rate(rate: float | None) -> str:
+    return "" if rate is None else f"{rate:.3f}"
 
 
 def _limits(experiment: Experiment, manifest: Manifest) -> str:

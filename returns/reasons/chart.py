@@ -40,7 +40,7 @@ def reasons_chart(
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=[1, 1.6])
     places = np.arange(len(drawn))
     left.barh(places, strength[drawn], color=BLUE, height=0.7)
-    left.set(xlabel="Mean strength in log-odds", yticks=places)
+    left.set(xlabel="Mean strength\nin log-odds", yticks=places)
     left.set_yticklabels([contributions.causes[cause] for cause in drawn], fontsize=8)
     left.invert_yaxis()
     rows = spread(len(contributions), MOST_EVENTS)
@@ -52,7 +52,7 @@ def reasons_chart(
             contributions.log_odds[rows, cause], place + jitter, c=colours, s=3, linewidths=0,
             rasterized=True,
         )  # fmt: skip
-    right.set(xlabel="Added to the log-odds of a return (orange: high value, blue: low)")
+    right.set(xlabel="Added to the log-odds\n(orange: high value, blue: low)")
     set_title(right, f"Reasons: {model}", protocol, source)
     return figure
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from data.dataset import ingest, open_dataset, read_true_probability
+from data.dataset import Manifest, ingest, open_dataset, read_true_probability
 from data.reporter import SilentReporter
 from data.sources.twin import Twin
 from data.validation import InputError
@@ -36,6 +36,18 @@ def test_events_refer_to_the_rows_of_their_own_keys_and_period(folder):
         assert (rows[kind].to_numpy() == with_row[kind].to_numpy()).all()
         expected = with_row["split"].eq("test").map({True: "testing", False: "training"})
         assert (rows["period"].to_numpy() == expected.to_numpy()).all()
+
+
+def test_a_return_rate_is_that_of_the_events_whose_outcome_is_known(folder):
+    dataset, manifest = open_dataset(folder)
+    events = dataset.events.to_pandas()
+    for split, rows in events.groupby("split"):
+        assert manifest.counts[f"labelled_{split}"] == rows["returned"].notna().sum() == len(rows)
+        assert manifest.return_rate(split) == pytest.approx(rows["returned"].mean())
+    counts = {"events_test": 10, "labelled_test": 4, "returned_test": 3, "labelled_train": 0}
+    recent = Manifest("tables", {}, (), "", counts, (), ())
+    assert recent.return_rate("test") == 0.75
+    assert recent.return_rate("train") is None
 
 
 def test_a_table_that_changed_or_is_gone_is_refused_by_name(folder):
