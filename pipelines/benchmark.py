@@ -40,7 +40,9 @@ from pipelines.progress import ProgressReporter, progress_display
 EXPERIMENT = "benchmark"
 """MLflow experiment."""
 
-CaseName = Literal["full_batch_step", "sampling", "scoring", "growth", "gauss_newton_step"]
+CaseName = Literal[
+    "full_batch_step", "sampling", "scoring", "several_processes", "growth", "gauss_newton_step"
+]
 BUSY = 0.1
 """Cores kept busy by other processes from which on figures are called disturbed."""
 
@@ -51,7 +53,8 @@ class Arguments:
 
     cases: tuple[CaseName, ...] = get_args(CaseName)
     """full_batch_step: a training step of sage against stock PyG. sampling: neighbour sampling
-    against plain torch. scoring: fitting and scoring with every default model. growth: ingest,
+    against plain torch. scoring: fitting and scoring with every default model.
+    several_processes: training by two processes of one thread against one. growth: ingest,
     features, graph, an epoch and scoring at four sizes. gauss_newton_step: a step of exact
     Gauss-Newton in a reversible network against SGD and against the SVD of its features."""
     parts: tuple[str, ...] = ()

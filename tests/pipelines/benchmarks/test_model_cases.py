@@ -8,6 +8,7 @@ import pytest
 from pipelines.benchmarks.growth import EPOCH, EVENTS, FACTORS, INGEST, SIZE, STAGES, Growth
 from pipelines.benchmarks.measurement import CPU, GROWTH, PEAK, WALL, Measurement
 from pipelines.benchmarks.scoring import FIT, RATE, SCORE, Scoring
+from pipelines.benchmarks.several_processes import LOSS, SeveralProcesses
 from pipelines.model_arguments import DEFAULT_MODELS
 
 
@@ -31,6 +32,22 @@ def test_a_model_is_fitted_once_and_scores_repeatedly(settings, require_sound, m
     assert len(by_key[SCORE, WALL].values) == settings.repeats
     num_events = by_key[SCORE, RATE].values[0] * by_key[SCORE, WALL].values[0]
     assert num_events == pytest.approx(2900, rel=0.1)  # the twin's test half at this scale
+    assert set(case.figures(measurements)) == {case.name}
+
+
+def test_two_processes_and_one_fit_in_turns_to_a_like_loss(settings, require_sound):
+    case, settings = SeveralProcesses(), replace(settings, repeats=1)
+    (part,) = case.parts(settings)
+    measurements = case.measure(part, settings)
+    require_sound(measurements)
+    by_key = {(row.contender, row.quantity): row for row in measurements}
+    assert [name for name, quantity in by_key if quantity == WALL] == [
+        "two processes",
+        "one process",
+    ]
+    losses = [by_key[name, LOSS].values[0] for name in ("two processes", "one process")]
+    assert losses == pytest.approx([0.69, 0.69], abs=0.05)
+    assert losses[0] == pytest.approx(losses[1], abs=0.03)
     assert set(case.figures(measurements)) == {case.name}
 
 
