@@ -1,8 +1,9 @@
 """Compare pruning methods: second-order curvature, learned or not, each at its best setting.
 
-Every method's damping and sample size are chosen on training images held out, from grids of one
-size; only then are the chosen ones measured with several seeds on test images. Each cell of the
-tables is kept under --home as it is measured: the same command run again goes on where it was.
+Every method's damping and sample size are chosen on training images held out, or validation
+events, from grids of one size; only then are the chosen ones measured with several seeds on the
+test data. Each cell of the tables is kept under --home as it is measured: the same command run
+again goes on where it was.
 """
 
 from collections.abc import Sequence
@@ -20,23 +21,31 @@ from pipelines.compression_study import quantisation, resnet18
 from pipelines.compression_study.comparison import ACCURACY, Comparison, compare
 from pipelines.compression_study.measuring import Plan
 from pipelines.compression_study.mlpnet import MLPNetStudy
-from pipelines.compression_study.profiles import MLPNET, RESNET18, ProfileName
+from pipelines.compression_study.predictor_comparison import prune_predictor
+from pipelines.compression_study.profiles import MLPNET, PREDICTOR, RESNET18, ProfileName
 from pipelines.exclusive import exclusive
 from pipelines.home import Home
+
+StudyName = Literal["mlpnet", "quantisation", "resnet18", "predictor"]
 
 
 @dataclass(frozen=True)
 class Arguments:
     """Options of `compress`."""
 
-    images: Path
+    images: Path | None = None
     """Folder of MNIST, or of CIFAR-10 for resnet18, as torchvision's `root`."""
-    study: Literal["mlpnet", "quantisation", "resnet18"] = "mlpnet"
+    study: StudyName = "mlpnet"
     """mlpnet: the published MLPNet on MNIST, pruned without fine-tuning. quantisation: the same
     network in 8 to 2 bits, dense and pruned, measured in one go. resnet18: ResNet-18 on CIFAR-10,
-    trained here first, pruned without fine-tuning and with a short one."""
+    trained here first, pruned without fine-tuning and with a short one. predictor: a trained return
+    predictor (gnn or mlp), pruned by its own F1 and cross-entropy; the pruned one is logged as a
+    model like any other."""
     checkpoint: Path | None = None
     """File of the dense MLPNet of the WoodFisher code (`mlpnet_mnist_93.97.ckpt`)."""
+    model: str | None = None
+    """MLflow model URI of the predictor: runs:/RUN_ID/model, models:/m-ID or
+    models:/returns@champion. Its dataset must be under --home."""
     profile: ProfileName = "smoke"
     """smoke: under 2 minutes, a few small cells. cpu: hours on two cores. full: more stages and
     methods, longer training; meant for a GPU."""
@@ -58,23 +67,21 @@ def main(arguments: Arguments, console: Console) -> None:
     home = Home.prepare(arguments.home)
     home.compression.mkdir(exist_ok=True)
     with exclusive(home.compression / f".{arguments.study}.lock"):
-        if arguments.study == "quantisation":
-            _quantise(arguments, home, console)
-        else:
-            for comparison in _comparisons(arguments, home, console):
-                compare(comparison, home, console)
+        match arguments.study:
+            case "mlpnet":
+                compare(_mlpnet(arguments), home, console)
+            case "quantisation":
+                _quantise(arguments, home, console)
+            case "resnet18":
+                for comparison in _resnet18(arguments, home, console):
+                    compare(comparison, home, console)
+            case "predictor":
+                _prune_predictor(arguments, home, console)
     console.print(f"compare in the MLflow UI: {tracking.ui_command(home)}", soft_wrap=True)
 
 
-def _comparisons(arguments: Arguments, home: Home, console: Console) -> Sequence[Comparison]:
-    if arguments.study == "mlpnet":
-        return [_mlpnet(arguments)]
-    profile = RESNET18[arguments.profile]
-    profile = replace(profile, plan=_plan(arguments, profile.plan))
-    return resnet18.comparisons(arguments.images, arguments.profile, profile, home, console)
-
-
 def _quantise(arguments: Arguments, home: Home, console: Console) -> None:
+    assert arguments.images is not None
     assert arguments.checkpoint is not None
     plan = quantisation.PLANS[arguments.profile]
     seeds = plan.seeds if arguments.seeds is None else tuple(range(arguments.seeds))
@@ -86,6 +93,7 @@ def _quantise(arguments: Arguments, home: Home, console: Console) -> None:
 
 
 def _mlpnet(arguments: Arguments) -> Comparison:
+    assert arguments.images is not None
     assert arguments.checkpoint is not None
     profile = MLPNET[arguments.profile]
     study = MLPNetStudy.read(
@@ -103,10 +111,29 @@ def _mlpnet(arguments: Arguments) -> Comparison:
     )
 
 
+def _resnet18(arguments: Arguments, home: Home, console: Console) -> Sequence[Comparison]:
+    assert arguments.images is not None
+    profile = RESNET18[arguments.profile]
+    profile = replace(profile, plan=_plan(arguments, profile.plan))
+    return resnet18.comparisons(arguments.images, arguments.profile, profile, home, console)
+
+
+def _prune_predictor(arguments: Arguments, home: Home, console: Console) -> None:
+    assert arguments.model is not None
+    plan = _plan(arguments, PREDICTOR[arguments.profile])
+    prune_predictor(arguments.model, arguments.profile, plan, home, console)
+
+
 def _check(arguments: Arguments) -> None:
     """Refuse what no study can start with, all at once."""
     faults = []
-    if arguments.study != "resnet18" and arguments.checkpoint is None:
+    if arguments.study != "predictor" and arguments.images is None:
+        message = f"study {arguments.study} needs it"
+        faults.append(Fault("--images", message, "Give the folder of MNIST or CIFAR-10"))
+    if arguments.study == "predictor" and arguments.model is None:
+        remedy = "Give the URI that `train` printed, or models:/returns@champion"
+        faults.append(Fault("--model", "study predictor needs it", remedy))
+    if arguments.study in ("mlpnet", "quantisation") and arguments.checkpoint is None:
         remedy = "Give the file mlpnet_mnist_93.97.ckpt of the WoodFisher code"
         message = f"{arguments.study} needs the dense checkpoint"
         faults.append(Fault("--checkpoint", message, remedy))

@@ -28,11 +28,13 @@ class Reported:
         figure: Its name in the cells.
         label: What it is called, with its unit.
         scale: What it is multiplied by to be in that unit.
+        has_interval: Whether the cells have a 95 % interval of it, `..._low` and `..._high`.
     """
 
     figure: str
     label: str
     scale: float = 1.0
+    has_interval: bool = False
 
 
 ACCURACY = Reported("test_accuracy", "test accuracy in %", 100)
@@ -120,8 +122,8 @@ def _markdown(frame: pd.DataFrame, comparison: Comparison) -> str:
         parts.append(f"{_heading(shown, comparison)}.\n")
         for stages in comparison.plan.stages:
             number = len(comparison.plan.seeds)
-            spread = f"mean ± s.d. over {number} seeds" if number > 1 else "one seed"
-            parts.append(f"Stages: {stages}; {spread}.\n")
+            spread = f"mean{'' if shown.has_interval else ' ± s.d.'} over {number} seeds"
+            parts.append(f"Stages: {stages}; {spread if number > 1 else 'one seed'}.\n")
             parts.append(table.markdown(_to_read(frame, shown, stages)))
     return "\n".join(parts)
 
@@ -157,7 +159,9 @@ def _heading(shown: Reported, comparison: Comparison) -> str:
 
 
 def _to_read(frame: pd.DataFrame, shown: Reported, stages: int) -> pd.DataFrame:
-    return table.to_read(frame, shown.figure, stages, shown.scale, _decimals(shown))
+    return table.to_read(
+        frame, shown.figure, stages, shown.scale, _decimals(shown), shown.has_interval
+    )
 
 
 def _decimals(shown: Reported) -> int:

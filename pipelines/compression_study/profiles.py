@@ -169,3 +169,59 @@ RESNET18: Mapping[ProfileName, ResNet18Profile] = MappingProxyType(
         ),
     }
 )
+
+
+PREDICTOR_METHODS = ("magnitude", "diagonal_fisher", "block_fisher", "fishleg")
+
+SMOKE_PREDICTOR_GRID = Grid(
+    dampings=(1e-4,),
+    samples=((64, 8),),
+    exact_samples=((32, 8),),
+    temperatures=(1.0,),
+    steps=20,
+    metric_steps=20,
+)
+PREDICTOR_GRID = Grid(
+    dampings=(1e-5, 1e-4, 1e-3),
+    samples=((256, 16),),
+    exact_samples=((64, 16),),
+    temperatures=(1.0,),
+    steps=100,
+    metric_steps=50,
+)
+LARGE_PREDICTOR_GRID = Grid(
+    dampings=(1e-6, 1e-5, 1e-4, 1e-3, 1e-2),
+    samples=((1000, 4), (1000, 16)),
+    exact_samples=((1000, 4), (1000, 16)),
+    temperatures=(1.0,),
+)
+
+PREDICTOR: Mapping[ProfileName, Plan] = MappingProxyType(
+    {
+        "smoke": Plan(
+            methods=("magnitude", "diagonal_fisher", "fishleg"),
+            sparsities=(0.9,),
+            stages=(1,),
+            seeds=(0,),
+            grid=SMOKE_PREDICTOR_GRID,
+            stage_grid=SMOKE_PREDICTOR_GRID,
+        ),
+        "cpu": Plan(
+            methods=PREDICTOR_METHODS,
+            sparsities=(0.5, 0.8, 0.9, 0.95),
+            stages=(1,),
+            seeds=(0, 1, 2),
+            grid=PREDICTOR_GRID,
+            stage_grid=PREDICTOR_GRID,
+        ),
+        "full": Plan(
+            methods=(*PREDICTOR_METHODS, "mfac", "chita", "fishleg_joint"),
+            sparsities=SPARSITIES,
+            stages=(1, 10),
+            seeds=SEEDS,
+            grid=LARGE_PREDICTOR_GRID,
+            stage_grid=PREDICTOR_GRID,
+        ),
+    }
+)
+"""Plans for the network of a return predictor."""

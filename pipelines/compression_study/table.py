@@ -21,9 +21,14 @@ def as_frame(rows: Iterable[Row]) -> pd.DataFrame:
 
 
 def to_read(
-    frame: pd.DataFrame, figure: str, stages: int, scale: float = 100, decimals: int = 2
+    frame: pd.DataFrame,
+    figure: str,
+    stages: int,
+    scale: float = 100,
+    decimals: int = 2,
+    has_interval: bool = False,
 ) -> pd.DataFrame:
-    """Mean and deviation of a figure: methods by sparsities.
+    """Mean and deviation, or interval, of a figure: methods by sparsities.
 
     Args:
         frame: As `as_frame` gives it.
@@ -31,11 +36,14 @@ def to_read(
         stages: Which rows.
         scale: What figures are multiplied by; 100 for percentages.
         decimals: Digits behind the point.
+        has_interval: Whether columns `..._low` and `..._high` are shown, means over seeds as well,
+            and not the deviation.
     """
     chosen = frame[frame["stages"] == stages]
+    parts = ("_low", "_high") if has_interval else ("_deviation",)
     text = {
         (row["method"], f"{row['sparsity']:.0%}"): _cell(
-            scale * row[figure], scale * row[f"{figure}_deviation"], decimals
+            [scale * row[f"{figure}{part}"] for part in ("", *parts)], decimals
         )
         for row in chosen.to_dict("records")
     }
@@ -80,6 +88,9 @@ def _flat(row: Row) -> dict[str, object]:
     }
 
 
-def _cell(mean: float, deviation: float, decimals: int) -> str:
-    text = f"{mean:.{decimals}f}"
-    return text if np.isnan(deviation) else f"{text} ± {deviation:.{decimals}f}"
+def _cell(numbers: Sequence[float], decimals: int) -> str:
+    """A mean alone, with its deviation where there is one, or with both ends of its interval."""
+    mean, *others = (f"{number:.{decimals}f}" for number in numbers)
+    if len(others) == 2:
+        return f"{mean} [{others[0]}, {others[1]}]"
+    return mean if np.isnan(numbers[1]) else f"{mean} ± {others[0]}"

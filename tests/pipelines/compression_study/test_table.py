@@ -75,3 +75,15 @@ def test_charts_show_every_method_and_the_dense_network(frame):
     assert [text.get_text() for text in costs.axes[0].get_yticklabels()] == ["magnitude", "chita"]
     # The first method stands on top.
     assert costs.axes[0].yaxis_inverted()
+
+
+def test_intervals_stand_in_place_of_deviations():
+    cell = Cell(
+        CellKey("magnitude", Setting(), 1, 0.9, 0, {}),
+        {"difference": -0.001, "difference_low": -0.003, "difference_high": 0.0004},
+        seconds=1.0,
+        curvature_mib=0.0,
+    )
+    frame = table.as_frame([Row("magnitude", 1, 0.9, Setting(), (cell,))])
+    found = table.to_read(frame, "difference", 1, 1.0, 4, has_interval=True)
+    assert found.loc["magnitude"].tolist() == ["-0.0010 [-0.0030, 0.0004]"]

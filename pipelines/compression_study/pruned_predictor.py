@@ -1,0 +1,144 @@
+"""Chooses which pruned network becomes a model, and logs it as one."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+
+from compression.parameters import collect_parameters
+from compression.studies.methods import METHODS, Setting
+from compression.studies.pruning import FittedOnce, Pruned, prune_in_stages
+from pipelines import tracking
+from pipelines.compression_study.predictor import MEASURED, PredictorStudy
+from pipelines.compression_study.served_costs import ROWS, scoring_milliseconds, stored_bytes
+from returns.predictor import ReturnPredictor
+
+TOLERANCE = 0.002
+"""A pruned network may be worse than the dense one by so much, in F1 and in nats."""
+
+
+def chosen_row(frame: pd.DataFrame, dense: Mapping[str, float]) -> dict[str, Any]:
+    """The sparsest network that is hardly worse than the dense one on the validation events.
+
+    Args:
+        frame: As `table.as_frame` gives it; rows with figures.
+        dense: The dense network's figures.
+
+    Returns:
+        Its row by column; of several the likeliest, and the likeliest of all where each is worse
+        by more than `TOLERANCE`.
+    """
+    rows: list[dict[str, Any]] = frame.to_dict("records")  # type: ignore[assignment]
+    close = [row for row in rows if _is_close(row, dense)]
+    if close:
+        sparsest = max(row["sparsity"] for row in close)
+        rows = [row for row in close if row["sparsity"] == sparsest]
+    return max(rows, key=lambda row: float(row["validation_log_likelihood"]))
+
+
+def _is_close(row: Mapping[str, Any], dense: Mapping[str, float]) -> bool:
+    """Whether a row's validation figures are no worse than the dense ones by `TOLERANCE`."""
+    gain = {
+        name: float(row[f"validation_{name}"] - dense[f"validation_{name}"]) for name in MEASURED
+    }
+    gain["cross_entropy"] *= -1
+    return min(gain.values()) >= -TOLERANCE
+
+
+def prune_again(study: PredictorStudy, row: Mapping[str, Any], seed: int) -> Pruned:
+    """The network of a row of the table; a seed gives the same network again."""
+    setting = Setting(
+        damping=float(row["damping"]),
+        num_gradients=int(row["num_gradients"]),
+        group=int(row["group"]),
+        temperature=float(row["temperature"]),
+        steps=int(row["steps"]),
+    )
+    subject, method = study.subject(seed), METHODS[str(row["method"])]
+    sparsity, stages = float(row["sparsity"]), int(row["stages"])
+    if stages > 1:
+        return prune_in_stages(subject, method, setting, sparsity, stages, seed)
+    return FittedOnce(subject, method, setting, seed).pruned(sparsity)
+
+
+def log_pruned(
+    study: PredictorStudy,
+    row: Mapping[str, Any],
+    seed: int,
+    tags: Mapping[str, str],
+    console: Console,
+) -> str:
+    """Prune once more, and log the predictor with what it takes, as a run of its own.
+
+    Args:
+        study: What was pruned.
+        row: Of the table.
+        seed: Of the pruning.
+        tags: Of the run.
+        console: Told of the result.
+
+    Returns:
+        URI of the logged model.
+
+    Raises:
+        RuntimeError: The logged model scores otherwise than the one in memory.
+    """
+    trained = study.trained
+    method, sparsity = str(row["method"]), float(row["sparsity"])
+    parameters = {
+        "pruned_from": trained.uri,
+        "method": method,
+        "sparsity": sparsity,
+        "damping": row["damping"],
+        "seed": seed,
+        # What whoever prunes it again must know.
+        "refit": trained.learned_validation,
+        "costs": trained.origin.parameters.get("costs"),
+    }
+    with tracking.run(f"{trained.name} pruned to {sparsity:.0%}", parameters, tags):
+        pruned = prune_again(study, row, seed)
+        predictor = study.predictor(pruned)
+        table = _costs(trained.predictor, predictor, study)
+        tracking.log_metrics(study.figures(pruned))
+        tracking.log_metrics(
+            {f"{name}/{of}": size for of, sizes in table.items() for name, size in sizes.items()}
+        )
+        number = collect_parameters(pruned.network).num_prunable
+        tracking.log_metrics({"prunable_weights": number, "sparsity": pruned.sparsity})
+        tracking.log_table(table, "costs")
+        metadata = {**trained.origin.metadata, "pruned_from": trained.uri, "method": method}
+        uri = _logged(predictor, {**metadata, "sparsity": f"{sparsity:g}"}, study)
+    console.print(table.to_string(float_format=lambda value: f"{value:,.1f}"), markup=False)
+    console.print(f"pruned to {sparsity:.0%} by {method}: {uri}", soft_wrap=True)
+    return uri
+
+
+def _costs(dense: ReturnPredictor, pruned: ReturnPredictor, study: PredictorStudy) -> pd.DataFrame:
+    """Bytes and processor time, in rows, of the dense and the pruned predictor, in columns."""
+    predictors = {"dense": dense, "pruned": pruned}
+    times = scoring_milliseconds(predictors, study.trained.test.events)
+    return pd.DataFrame(
+        {
+            name: {f"bytes of {part}": float(size) for part, size in stored_bytes(each).items()}
+            | {
+                "CPU ms a basket": times[name]["basket"],
+                f"CPU ms for {ROWS} rows": times[name]["rows"],
+            }
+            for name, each in predictors.items()
+        }
+    )
+
+
+def _logged(predictor: ReturnPredictor, metadata: Mapping[str, str], study: PredictorStudy) -> str:
+    with tempfile.TemporaryDirectory() as temporary:
+        predictor.save(Path(temporary))
+        uri = tracking.log_model(Path(temporary), metadata)
+    events = study.trained.test.events
+    logged = tracking.load_predictor(uri).model.predict_proba(events)
+    if not np.array_equal(logged, predictor.model.predict_proba(events)):
+        raise RuntimeError(f"{uri} scores otherwise than the pruned network it was made of")
+    return uri
