@@ -14,6 +14,7 @@ from rich.console import Console
 from data.sources.registry import reader
 from data.validation import Fault, InputError
 from pipelines import tracking
+from pipelines.allocation import give_freed_memory_back
 from pipelines.command import run_command
 from pipelines.home import Home
 from pipelines.progress import ProgressReporter, progress_display
@@ -37,7 +38,7 @@ class Arguments:
     reasons: int = 0
     """Main reasons to write beside each score, at most so many: what it is, its value for the
     order line, and what it adds to the log-odds (JSON text in a .csv; see docs/reasons.md)."""
-    rows_at_once: int = 1 << 17
+    rows_at_once: int = 1 << 15
     """Order lines whose features and neighbours are held at a time: more take more memory and
     hardly less time. No score depends on it."""
     home: Path = Path("artifacts")
@@ -105,6 +106,8 @@ def score_events(
             file.write(scores)
             num_returned += int(pc.sum(scores["decision"]).as_py() or 0)
             reporter.progress("score", file.num_rows, num_events, unit="rows")
+            # Else gaps between what is still needed pile up, as large as all that was freed.
+            give_freed_memory_back()
     return Scored(file.num_rows, num_returned, new.rejects)
 
 

@@ -9,6 +9,7 @@ from pandas.util import hash_array
 
 from returns.history_keys import num_codes
 from returns.neighbourhood import NeighbourLists, offsets_of, ranges
+from returns.timeline import places
 
 TARGETS_AT_ONCE = 1 << 14
 """Targets that are drawn for at a time: few enough for all that is drawn to stay in the cache."""
@@ -78,7 +79,7 @@ class Circles:
         # An unknown key, -1, takes the last bound.
         start = self.first[key]
         number = np.where(key >= 0, self.first[key + 1] - start, 0)
-        follower = np.searchsorted(self.ascending, key * self.size + place) - start
+        follower = places(self.ascending, key * self.size + place) - start
         lengths = np.minimum(number, fan_out + 1)  # one more: a target may meet itself
         position = ranges(follower, lengths)
         circle = np.repeat(number, lengths)

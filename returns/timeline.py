@@ -6,6 +6,9 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
+FEW = 256
+"""Up to so many values are looked up as they come: sorting them first takes longer."""
+
 
 @dataclass(frozen=True)
 class KeyOrder:
@@ -35,12 +38,22 @@ class KeyOrder:
         Returns:
             The sorted events, int64 `(num_sorted,)`, and their order.
         """
-        first_day = int(day.min()) if len(day) else 0
-        span = int(day.max(initial=first_day)) - first_day + 2
-        code = key * span + (day - first_day)
+        code, first_day, span = _codes(key, day)
         counted = np.arange(len(key)) if among is None else np.flatnonzero(among)
         events = counted[np.argsort(code[counted], kind="stable")]
         return events, cls(code[events], first_day, span)
+
+    @classmethod
+    def of(cls, key: np.ndarray, day: np.ndarray) -> Self:
+        """The order of all events, where it does not matter which is which.
+
+        Args:
+            key: As of `sort`.
+            day: As of `sort`.
+        """
+        code, first_day, span = _codes(key, day)
+        code.sort()
+        return cls(code, first_day, span)
 
     def before(self, key: np.ndarray, day: np.ndarray | int) -> tuple[np.ndarray, np.ndarray]:
         """Where each key's events begin, and where those strictly before a day end.
@@ -54,9 +67,8 @@ class KeyOrder:
             is unknown or has no earlier event.
         """
         first = key * self.span
-        start = np.searchsorted(self.ascending, first)
         days = np.minimum(np.maximum(day - self.first_day, 0), self.span - 1)
-        end = np.searchsorted(self.ascending, first + days)
+        start, end = places(self.ascending, first), places(self.ascending, first + days)
         return start, np.where(key >= 0, end, start)
 
     def key(self) -> np.ndarray:
@@ -156,6 +168,27 @@ class Timeline:
         return np.where(self.count > 0, values[event], np.nan)
 
 
+def places(ascending: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Where values would stand among others, before equal ones.
+
+    What is looked up in ascending order finds its neighbourhood in the processor's cache: many
+    values take a quarter of the time, sorting included.
+
+    Args:
+        ascending: Sorted, int64 `(num_sorted,)`.
+        values: int64 `(num_values,)`.
+
+    Returns:
+        int64 `(num_values,)`.
+    """
+    if len(values) <= FEW:
+        return np.searchsorted(ascending, values)
+    order = np.argsort(values)
+    found = np.empty(len(values), dtype=np.int64)
+    found[order] = np.searchsorted(ascending, values[order])
+    return found
+
+
 def running_sums(values: np.ndarray, key: np.ndarray) -> np.ndarray:
     """Sums of the values up to each position, each key's by itself.
 
@@ -168,3 +201,10 @@ def running_sums(values: np.ndarray, key: np.ndarray) -> np.ndarray:
         the one right before it; 0 at the beginning.
     """
     return np.append(0.0, pd.Series(values).groupby(key).cumsum().to_numpy())
+
+
+def _codes(key: np.ndarray, day: np.ndarray) -> tuple[np.ndarray, int, int]:
+    """Key and day of each event in one number, the first day, and the numbers a key takes."""
+    first_day = int(day.min()) if len(day) else 0
+    span = int(day.max(initial=first_day)) - first_day + 2
+    return key * span + (day - first_day), first_day, span

@@ -41,11 +41,11 @@ class OwnOrders:
         parts = {**request.own, **keys.bands(quantities)}
         sizes = {name: num_codes(code) for name, code in parts.items()}
         orders = {
-            name: KeyOrder.sort(code.astype(np.int64), day)[1] for name, code in request.own.items()
+            name: KeyOrder.of(code.astype(np.int64), day) for name, code in request.own.items()
         }
         # One key at a time: all their codes together take as much as what is kept.
         for name, code in keys.each_pair(parts, sizes):
-            orders[name] = KeyOrder.sort(code, day)[1]
+            orders[name] = KeyOrder.of(code, day)
         sums = {
             (party, name): KeySums.of(
                 request.own[party].astype(np.int64), day, values, ~np.isnan(values)

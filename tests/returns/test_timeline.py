@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from returns.timeline import Timeline
+from returns.timeline import FEW, KeyOrder, Timeline, places
 
 events = st.lists(
     st.tuples(
@@ -47,3 +47,19 @@ def test_sums_do_not_hear_other_keys():
     sums = Timeline.of(key, day, targets).sum(value)
     assert sums.tolist() == [0.1, 0.3]
     assert np.array_equal(sums, Timeline.of(key, day, targets).sum(changed))
+
+
+@pytest.mark.parametrize("number", [3, FEW + 50])
+def test_places_are_those_of_a_search_one_by_one(number):
+    rng = np.random.default_rng(4)
+    ascending = np.sort(rng.integers(0, 100, 500))
+    values = rng.integers(-5, 105, number)
+    assert np.array_equal(places(ascending, values), np.searchsorted(ascending, values))
+
+
+def test_an_order_of_all_events_is_that_of_their_sorting():
+    rng = np.random.default_rng(5)
+    key, day = rng.integers(-1, 20, 400), rng.integers(15000, 15050, 400)
+    order, (_, sorted_order) = KeyOrder.of(key, day), KeyOrder.sort(key, day)
+    assert np.array_equal(order.ascending, sorted_order.ascending)
+    assert (order.first_day, order.span) == (sorted_order.first_day, sorted_order.span)
