@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Self
 
 import numpy as np
@@ -63,3 +64,7 @@ class EventSet:
     def __len__(self) -> int:
         """Number of events."""
         return len(self.labels)
+
+    def searched_once(self) -> Self:
+        """The same events, whose neighbours are found once and kept, for several uses of them."""
+        return replace(self, build_neighbourhood=cache(self.build_neighbourhood))

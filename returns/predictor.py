@@ -70,6 +70,8 @@ class ReturnPredictor:
             events: The same events.
             reasons: Main reasons wanted of each event at most.
         """
+        if reasons:
+            events = events.searched_once()
         probability = self.calibration.apply(self.model.predict_proba(events))
         decision = (probability >= self.calibration.threshold).astype(np.int8)
         columns = {

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import torch
 from torch import Tensor
 
@@ -24,7 +25,7 @@ TOGETHER = "lines decided together"
 """Cause: the other lines of the order, or under `paper` of the customer."""
 
 EVENTS_AT_ONCE = 512
-"""Events accounted for at a time."""
+"""Events accounted for at a time, a part of those that are scored at a time."""
 
 
 def past_of(relation: str) -> str:
@@ -48,8 +49,7 @@ def account(
         causes += (TOGETHER,)
     wanted, inverse = np.unique(rows, return_inverse=True)
     log_odds, base = np.zeros((len(wanted), len(causes))), np.zeros(len(wanted))
-    groups = maker.groups_of(wanted)
-    for chosen in np.array_split(groups, -(-len(groups) // EVENTS_AT_ONCE)) if len(groups) else []:
+    for chosen in maker.cut(EVENTS_AT_ONCE, among=maker.groups_of(wanted)):
         batch = maker.batch(chosen)
         positions = batch.positions.numpy()
         place = np.searchsorted(wanted, positions).clip(max=len(wanted) - 1)
@@ -99,6 +99,9 @@ def _all_present(neighbours: Neighbours) -> Tensor:
     return torch.ones(len(neighbours.target))
 
 
-def _spoken(number: np.ndarray, returned: np.ndarray) -> np.ndarray:
-    texts = [f"{back} of {all_} returned" for all_, back in zip(number, returned, strict=True)]
-    return np.array(texts, dtype=object)
+def _spoken(number: np.ndarray, returned: np.ndarray) -> pa.Array:
+    """Both numbers of each event in words, which are put once for each distinct pair."""
+    base = int(number.max(initial=0)) + 1
+    pairs, code = np.unique(number * base + returned, return_inverse=True)
+    texts = [f"{pair % base} of {pair // base} returned" for pair in pairs]
+    return pa.array(texts, pa.string()).take(pa.array(code))

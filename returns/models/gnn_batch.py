@@ -203,6 +203,7 @@ class BatchMaker:
         generator: np.random.Generator | None = None,
         part: int = 0,
         num_parts: int = 1,
+        among: np.ndarray | None = None,
     ) -> Iterator[np.ndarray]:
         """Which groups make up each batch, each group once.
 
@@ -211,12 +212,13 @@ class BatchMaker:
             generator: Draws the order of the groups; None: as they come.
             part: Which part of each batch is wanted, where several processes share it.
             num_parts: Number of such parts.
+            among: Groups that are wanted, int64 `(num_groups,)`; None: all.
 
         Yields:
             The groups of each batch, int64 `(num_groups,)`; with several parts, this part of them,
             perhaps empty.
         """
-        groups = np.arange(len(self._members.offsets) - 1)
+        groups = np.arange(len(self._members.offsets) - 1) if among is None else among
         if generator is not None:
             generator.shuffle(groups)
         for chosen in self._cut(groups, size, self._neighbourhood.preceding):

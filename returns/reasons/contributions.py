@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
+import pyarrow as pa
 
 from returns.event_set import EventSet
 
@@ -18,13 +19,13 @@ class Contributions:
         log_odds: What each cause adds, float64 `(num_events, num_causes)`.
         base: Log-odds where no cause adds anything, float64 `(num_events,)`.
         details: Of causes that are no feature columns, what there is to say of each event in
-            words, `(num_events,)` texts.
+            words, string `(num_events,)`.
     """
 
     causes: tuple[str, ...]
     log_odds: np.ndarray
     base: np.ndarray
-    details: Mapping[str, np.ndarray] = field(default_factory=dict)
+    details: Mapping[str, pa.Array] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Number of events."""

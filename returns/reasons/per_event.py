@@ -52,19 +52,10 @@ def main_reasons(contributions: Contributions, features: FeatureMatrix, most: in
     log_odds = np.take_along_axis(contributions.log_odds, chosen, axis=1)
     rows, places = np.nonzero(log_odds)
     causes = chosen[rows, places]
-    values = np.full(len(rows), None, dtype=object)
-    for cause in np.unique(causes):
-        of_cause, name = causes == cause, contributions.causes[cause]
-        details = contributions.details.get(name)
-        values[of_cause] = (
-            spoken_values(features, name, rows[of_cause])
-            if details is None
-            else details[rows[of_cause]]
-        )
     reasons = pa.StructArray.from_arrays(
         [
-            pa.array(np.asarray(contributions.causes, dtype=object)[causes], pa.string()),
-            pa.array(values, pa.string()),
+            pa.array(contributions.causes, pa.string()).take(pa.array(causes)),
+            _values(contributions, features, causes, rows),
             pa.array(log_odds[rows, places]),
         ],
         fields=list(REASON),
@@ -73,8 +64,27 @@ def main_reasons(contributions: Contributions, features: FeatureMatrix, most: in
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), reasons)
 
 
-def spoken_values(features: FeatureMatrix, column: str, rows: np.ndarray) -> list[str | None]:
-    """Values of a feature column as text, None where unknown or where there is no such column.
+def _values(
+    contributions: Contributions, features: FeatureMatrix, causes: np.ndarray, rows: np.ndarray
+) -> pa.Array:
+    """What each cause is for its event, string, one after the other as causes and rows are."""
+    order = np.argsort(causes, kind="stable")
+    cuts = np.flatnonzero(np.diff(causes[order])) + 1
+    texts = [pa.array([], pa.string())]
+    for of_cause in np.split(order, cuts) if len(order) else []:
+        name = contributions.causes[causes[of_cause[0]]]
+        details = contributions.details.get(name)
+        if details is None:
+            texts.append(spoken_values(features, name, rows[of_cause]))
+        else:
+            texts.append(details.take(pa.array(rows[of_cause])))
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    return pa.concat_arrays(texts).take(pa.array(place))
+
+
+def spoken_values(features: FeatureMatrix, column: str, rows: np.ndarray) -> pa.Array:
+    """Values of a feature column as text, null where unknown or where there is no such column.
 
     Args:
         features: Encoded feature columns.
@@ -83,10 +93,15 @@ def spoken_values(features: FeatureMatrix, column: str, rows: np.ndarray) -> lis
     """
     if column in features.numeric_names:
         numbers = features.numeric[rows, features.numeric_names.index(column)]
-        return [None if np.isnan(number) else f"{number:.6g}" for number in numbers]
+        # Told apart by their bits, so that 0 and -0 are two numbers; each is put into words once.
+        distinct, code = np.unique(numbers.view(np.int32), return_inverse=True)
+        texts = [
+            None if np.isnan(number) else f"{number:.6g}" for number in distinct.view(np.float32)
+        ]
+        return pa.array(texts, pa.string()).take(pa.array(code))
     if column in features.categorical_names:
         place = features.categorical_names.index(column)
-        levels = features.levels[place]
         codes = features.categorical[rows, place]
-        return [None if code < 0 else levels[code] for code in codes]
-    return [None] * len(rows)
+        levels = pa.array(features.levels[place], pa.string())
+        return levels.take(pa.array(codes, mask=codes < 0))
+    return pa.nulls(len(rows), pa.string())

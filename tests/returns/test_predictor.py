@@ -116,6 +116,22 @@ def test_unknown_customers_and_variants_can_be_scored(make_tables):
     assert ((probability > 0) & (probability < 1)).all()
 
 
+def test_neighbours_are_searched_once_for_scores_and_reasons(make_tables):
+    predictor = fit(make_tables(), Protocol.STRICT)
+    new = test_part(make_tables(), Protocol.STRICT)
+    dataset = predictor.memory.with_new(new)
+    events = predictor.preparation.event_set(dataset, "test")
+    searches = []
+
+    def search(fan_out):
+        searches.append(fan_out)
+        return events.build_neighbourhood(fan_out)
+
+    counted = replace(events, build_neighbourhood=search)
+    predictor.score_prepared(new.events["row_id"], counted, reasons=2)
+    assert len(searches) == 1
+
+
 def test_a_single_event_can_be_scored(make_tables):
     tables = make_tables()
     predictor = fit(tables, Protocol.STRICT)

@@ -1,8 +1,10 @@
 """Every account adds up to the log-odds, and names the cause that was planted."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from scipy.special import expit, logit
 
@@ -151,4 +153,36 @@ def test_main_reasons_are_ordered_and_carry_their_values() -> None:
         ("age", "3"),
     ]
     assert [each["log_odds"] for each in found[1]] == [-0.5, 0.2]
-    assert spoken_values(features, "size", np.array([1, 0])) == [None, "l"]
+    assert spoken_values(features, "size", np.array([1, 0])).to_pylist() == [None, "l"]
+
+
+def test_values_are_those_that_are_worded_one_by_one(events: EventSet) -> None:
+    """Whatever repeats, is unknown, or is a zero of either sign."""
+    random = np.random.default_rng(6)
+    numeric = random.choice([0.0, -0.0, np.nan, 1 / 3, 1e-9, 123456789.0], (300, 3))
+    features = replace(events.features.part(np.arange(300)), numeric=numeric.astype(np.float32))
+    words = pa.array([f"word {number % 7}" for number in range(300)])
+    causes = (*features.numeric_names, *features.categorical_names, "past", "elsewhere")
+    log_odds = random.choice([-0.5, 0.0, 0.25, 2.0], (300, len(causes)))
+    account = Contributions(causes, log_odds, np.zeros(300), {"past": words})
+    found = main_reasons(account, features, 4).to_pylist()
+    for row, order in enumerate(account.strongest(4)):
+        expected = [
+            {"cause": causes[cause], "value": worded(features, words, causes[cause], row),
+             "log_odds": log_odds[row, cause]}
+            for cause in order
+            if log_odds[row, cause]
+        ]  # fmt: skip
+        assert found[row] == expected
+
+
+def worded(features: FeatureMatrix, words: pa.Array, cause: str, row: int) -> str | None:
+    if cause == "past":
+        return str(words[row].as_py())
+    if cause in features.numeric_names:
+        number = features.numeric[row, features.numeric_names.index(cause)]
+        return None if np.isnan(number) else f"{number:.6g}"
+    if cause in features.categorical_names:
+        code = features.categorical[row, features.categorical_names.index(cause)]
+        return None if code < 0 else LEVELS[code]
+    return None

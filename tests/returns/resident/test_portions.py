@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from data.dataset import index_tables
 from data.sources.base import SourceTables
 from returns.memory import split_tables
-from returns.models import gnn_training, mlp
+from returns.models import gnn_account, gnn_training, mlp
 from returns.models.base import ALL_TOGETHER, ScoringBatches
 from returns.models.gnn import GNN
 from returns.models.stack import Stack
 from returns.predictor import ReturnPredictor
 from returns.protocol import Protocol
+from returns.reasons.contributions import Explainable
 from returns.resident.portions import Groups, WaitingRows, portions
 from returns.resident.predictor import ResidentPredictor
 from tests.returns.resident.conftest import fitted, with_column
@@ -43,6 +44,7 @@ def small_batches():
     """A small file has many batches, and so many ways to be cut."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gnn_training, "SCORED_AT_ONCE", SMALL_BATCH)
+        patch.setattr(gnn_account, "EVENTS_AT_ONCE", SMALL_BATCH // 2)
         patch.setattr(mlp, "ROWS_AT_ONCE", SMALL_BATCH)
         for model in (GNN, Stack, mlp.MLP):
             is_graph = model is not mlp.MLP
@@ -75,6 +77,13 @@ def test_scores_of_portions_are_those_of_the_whole_file(predictor, new, most):
     # The test can fail: the file was cut.
     if most < 1000 and predictor.model.scoring_batches != ALL_TOGETHER:
         assert len(tables) > 3
+
+
+def test_reasons_of_portions_are_those_of_the_whole_file(predictor, new):
+    if not isinstance(predictor.model, Explainable):
+        pytest.skip("the model gives no reasons")
+    tables = list(ResidentPredictor.of(predictor).score_in_portions(new, 20, reasons=3))
+    assert pa.concat_tables(tables).equals(predictor.score(new, reasons=3))
 
 
 def test_a_file_without_rows_gives_an_empty_table(predictor, new):
