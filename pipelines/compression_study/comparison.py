@@ -139,7 +139,8 @@ def _record(frame: pd.DataFrame, comparison: Comparison, files: list[Path]) -> N
 
 
 def _print(frame: pd.DataFrame, comparison: Comparison, console: Console) -> None:
-    for shown in comparison.reported:
+    # Intervals are too wide for a terminal; they stand in `tables.md` and MLflow.
+    for shown in (each for each in comparison.reported if not each.has_interval):
         console.print(_heading(shown, comparison))
         for stages in comparison.plan.stages:
             of_stages = _to_read(frame, shown, stages)

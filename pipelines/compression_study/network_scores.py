@@ -39,8 +39,9 @@ class PreparedEvents:
             network: In evaluation mode.
         """
         log_odds = np.zeros(self.number)
+        place = next(network.parameters()).device
         with torch.inference_mode():
             for inputs, rows in self.batches:
-                log_odds[rows] = network(inputs).double().numpy()
+                log_odds[rows] = network(inputs.to(place)).double().cpu().numpy()
         probabilities: np.ndarray = expit(log_odds)
         return probabilities

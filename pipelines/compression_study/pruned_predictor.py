@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from compression.studies.pruning import FittedOnce, Pruned, prune_in_stages
 from pipelines import tracking
 from pipelines.compression_study.predictor import MEASURED, PredictorStudy
 from pipelines.compression_study.served_costs import ROWS, scoring_milliseconds, stored_bytes
+from pipelines.compression_study.trained_predictor import TrainedPredictor
 from returns.predictor import ReturnPredictor
 
 TOLERANCE = 0.002
@@ -87,34 +89,39 @@ def log_pruned(
     Raises:
         RuntimeError: The logged model scores otherwise than the one in memory.
     """
-    trained = study.trained
-    method, sparsity = str(row["method"]), float(row["sparsity"])
-    parameters = {
+    parameters = _parameters(study.trained, row, seed)
+    name = f"{study.trained.name} pruned to {row['sparsity']:.0%}"
+    with tracking.run(name, parameters, tags):
+        pruned = prune_again(study, row, seed)
+        number = collect_parameters(pruned.network).num_prunable
+        tracking.log_metrics({"prunable_weights": number, "sparsity": pruned.sparsity})
+        tracking.log_metrics(study.figures(pruned))
+        predictor = study.predictor(pruned)
+        costs = _costs(study.trained.predictor, predictor, study)
+        tracking.log_table(costs, "costs")
+        tracking.log_metrics(
+            {
+                f"{what}/{of}": number
+                for of, column in costs.items()
+                for what, number in column.items()
+            }
+        )
+        uri = _logged(predictor, parameters, study)
+    console.print(costs.to_string(float_format=lambda value: f"{value:,.1f}"), markup=False)
+    console.print(f"pruned to {row['sparsity']:.0%} by {row['method']}: {uri}", soft_wrap=True)
+    return uri
+
+
+def _parameters(trained: TrainedPredictor, row: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """How a network was pruned, and what whoever prunes it again must know of its training."""
+    chosen = ("method", "stages", "sparsity", *(field.name for field in fields(Setting)))
+    return {
         "pruned_from": trained.uri,
-        "method": method,
-        "sparsity": sparsity,
-        "damping": row["damping"],
+        **{name: row[name] for name in chosen},
         "seed": seed,
-        # What whoever prunes it again must know.
         "refit": trained.learned_validation,
         "costs": trained.origin.parameters.get("costs"),
     }
-    with tracking.run(f"{trained.name} pruned to {sparsity:.0%}", parameters, tags):
-        pruned = prune_again(study, row, seed)
-        predictor = study.predictor(pruned)
-        table = _costs(trained.predictor, predictor, study)
-        tracking.log_metrics(study.figures(pruned))
-        tracking.log_metrics(
-            {f"{name}/{of}": size for of, sizes in table.items() for name, size in sizes.items()}
-        )
-        number = collect_parameters(pruned.network).num_prunable
-        tracking.log_metrics({"prunable_weights": number, "sparsity": pruned.sparsity})
-        tracking.log_table(table, "costs")
-        metadata = {**trained.origin.metadata, "pruned_from": trained.uri, "method": method}
-        uri = _logged(predictor, {**metadata, "sparsity": f"{sparsity:g}"}, study)
-    console.print(table.to_string(float_format=lambda value: f"{value:,.1f}"), markup=False)
-    console.print(f"pruned to {sparsity:.0%} by {method}: {uri}", soft_wrap=True)
-    return uri
 
 
 def _costs(dense: ReturnPredictor, pruned: ReturnPredictor, study: PredictorStudy) -> pd.DataFrame:
@@ -133,7 +140,12 @@ def _costs(dense: ReturnPredictor, pruned: ReturnPredictor, study: PredictorStud
     )
 
 
-def _logged(predictor: ReturnPredictor, metadata: Mapping[str, str], study: PredictorStudy) -> str:
+def _logged(
+    predictor: ReturnPredictor, parameters: Mapping[str, Any], study: PredictorStudy
+) -> str:
+    """Log a predictor as any other, and read it back."""
+    told = {name: parameters[name] for name in ("pruned_from", "method", "sparsity")}
+    metadata = {**study.trained.origin.metadata, **told}
     with tempfile.TemporaryDirectory() as temporary:
         predictor.save(Path(temporary))
         uri = tracking.log_model(Path(temporary), metadata)
