@@ -41,7 +41,13 @@ EXPERIMENT = "benchmark"
 """MLflow experiment."""
 
 CaseName = Literal[
-    "full_batch_step", "sampling", "scoring", "several_processes", "growth", "gauss_newton_step"
+    "full_batch_step",
+    "sampling",
+    "scoring",
+    "several_processes",
+    "growth",
+    "gauss_newton_step",
+    "pruning",
 ]
 BUSY = 0.1
 """Cores kept busy by other processes from which on figures are called disturbed."""
@@ -56,7 +62,8 @@ class Arguments:
     against plain torch. scoring: fitting and scoring with every default model.
     several_processes: training by two processes of one thread against one. growth: ingest,
     features, graph, an epoch and scoring at four sizes. gauss_newton_step: a step of exact
-    Gauss-Newton in a reversible network against SGD and against the SVD of its features."""
+    Gauss-Newton in a reversible network against SGD and against the SVD of its features. pruning: a
+    step of learning curvature against a training step, of ResNet-18 and the MLPNet."""
     parts: tuple[str, ...] = ()
     """Parts of the cases to measure, such as `gnn` of scoring or "learn at scale 0.1" of growth
     (default: all)."""

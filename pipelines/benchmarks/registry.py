@@ -12,6 +12,7 @@ CASES: dict[str, str] = {
     "several_processes": "pipelines.benchmarks.several_processes.SeveralProcesses",
     "growth": "pipelines.benchmarks.growth.Growth",
     "gauss_newton_step": "pipelines.benchmarks.gauss_newton_step.GaussNewtonStep",
+    "pruning": "pipelines.benchmarks.pruning.Pruning",
 }
 """Import path of each class: nothing is imported before it is used."""
 
