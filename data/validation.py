@@ -1,7 +1,7 @@
 """Faults of input: collected all at once, reported together, rows set aside with their reason."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,17 +71,18 @@ def missing_columns(file: str, present: Sequence[str], required: Iterable[str]) 
 class RowSieve:
     """Sets rows of one table aside, each with the first reason found against it."""
 
-    def __init__(self, file: str, table: pa.Table) -> None:
+    def __init__(self, file: str, num_rows: int, read: Callable[[], pa.Table]) -> None:
         """Start with every row kept.
 
         Args:
             file: Name of the file that the rows come from.
-            table: The rows as they were read.
+            num_rows: Their number.
+            read: Gives the rows as they were read; called if some are set aside.
         """
         self._file = file
-        self._table = table
+        self._read = read
         self._reasons: list[str] = []
-        self._reason_of_row = np.full(table.num_rows, -1, dtype=np.int32)
+        self._reason_of_row = np.full(num_rows, -1, dtype=np.int32)
 
     def reject(self, rows: np.ndarray, reason: str) -> None:
         """Set rows aside unless an earlier check already did.
@@ -90,6 +91,8 @@ class RowSieve:
             rows: Boolean mask, shape `(num_rows,)`, true for a faulty row.
             reason: Why, with the column's name.
         """
+        if not rows.any():
+            return
         new = rows & self.kept()
         if new.any():
             self._reason_of_row[new] = len(self._reasons)
@@ -105,7 +108,7 @@ class RowSieve:
             return REJECTS.empty_table()
         rows = np.flatnonzero(~self.kept())
         reasons = np.array(self._reasons, dtype=object)[self._reason_of_row[rows]]
-        content = self._table.take(pa.array(rows)).to_pylist()
+        content = self._read().take(pa.array(rows)).to_pylist()
         return pa.table(
             [
                 pa.array([self._file] * len(rows), pa.string()),
@@ -124,7 +127,8 @@ def unparsed(before: pa.ChunkedArray, after: pa.ChunkedArray) -> np.ndarray:
         before: Values as read, e.g. text.
         after: The same values parsed, null where parsing failed.
     """
-    if after is before:
+    # Parsing makes values null, never the other way round.
+    if after is before or after.null_count == before.null_count:
         return np.zeros(len(before), dtype=bool)
     failed = pc.and_(pc.is_valid(before), pc.is_null(after))
     return np.asarray(failed.to_numpy(zero_copy_only=False), dtype=bool)

@@ -96,6 +96,8 @@ class Runs:
         Returns:
             `(num_runs, width)`, 0 where a run is empty.
         """
+        if torch.is_inference_mode_enabled():
+            return self._total(matrix)
         total: Callable[..., Tensor] = _Total.apply
         return total(matrix, self)
 
@@ -108,6 +110,8 @@ class Runs:
         Returns:
             `(num_rows, width)`.
         """
+        if torch.is_inference_mode_enabled():
+            return self._repeated(matrix)
         repeat: Callable[..., Tensor] = _Repeated.apply
         return repeat(matrix, self)
 

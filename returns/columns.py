@@ -37,8 +37,10 @@ def event_columns(dataset: Dataset, protocol: Protocol, events: np.ndarray) -> p
         (dataset.customers, selected["customer_row"]),
         (dataset.variants, selected["variant_row"]),
     ):
-        for field, column in _feature_columns(table, protocol):
-            values = column if rows is None else pc.take(column, rows)
+        found = _feature_columns(table, protocol)
+        if rows is not None:
+            found = found.take(rows)
+        for field, values in zip(found.schema, found.columns, strict=True):
             columns |= dict([_undate(field, values, order_day)])
     names = [field.name for field in columns]
     if len(set(names)) < len(names):
@@ -58,9 +60,10 @@ def node_columns(table: pa.Table, protocol: Protocol, rows: np.ndarray, day: int
     """
     reference = np.full(len(rows), day, dtype=np.int64)
     index = pa.array(rows, mask=rows < 0)
+    found = _feature_columns(table, protocol).take(index)
     columns = dict(
-        _undate(field, pc.take(column, index), reference)
-        for field, column in _feature_columns(table, protocol)
+        _undate(field, values, reference)
+        for field, values in zip(found.schema, found.columns, strict=True)
     )
     return pa.table(list(columns.values()), schema=pa.schema(list(columns)))
 
@@ -126,20 +129,23 @@ def level_codes(column: pa.ChunkedArray) -> np.ndarray:
     encoded = column.combine_chunks().dictionary_encode()
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.combine_chunks()
-    return np.asarray(pc.fill_null(encoded.indices, -1).to_numpy(), dtype=np.int64)
+    return filled(encoded.indices, -1).astype(np.int64)
+
+
+def filled(values: pa.Array | pa.ChunkedArray, missing: int) -> np.ndarray:
+    """Integers as an array of their own type, with a number in place of null."""
+    whole = pc.fill_null(values, missing) if values.null_count else values
+    return np.asarray(whole.to_numpy())
 
 
 def take_or(values: np.ndarray, rows: pa.ChunkedArray, missing: float) -> np.ndarray:
     """`values[rows]` with `missing` where the row is null."""
-    index = pc.fill_null(rows, -1).to_numpy()
+    index = filled(rows, -1)
     return np.where(index >= 0, np.append(values, missing)[index], missing)
 
 
-def _feature_columns(
-    table: pa.Table, protocol: Protocol
-) -> Iterator[tuple[pa.Field, pa.ChunkedArray]]:
-    for name in columns_with_role(table.schema, protocol.feature_roles):
-        yield table.schema.field(name), table[name]
+def _feature_columns(table: pa.Table, protocol: Protocol) -> pa.Table:
+    return table.select(columns_with_role(table.schema, protocol.feature_roles))
 
 
 def _undate(

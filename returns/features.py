@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -9,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data.schema import is_categorical
+from returns.columns import filled
 from returns.event_set import FeatureMatrix
 
 MOST_LEVELS = 256
@@ -60,11 +62,9 @@ class FeatureEncoder:
         for position, name in enumerate(self.numeric_names):
             numeric[:, position] = _as_float(columns[name])
         categorical = np.empty((columns.num_rows, len(self.levels)), dtype=np.int32)
-        for position, (name, levels) in enumerate(self.levels.items()):
-            code = pc.index_in(
-                columns[name].cast(pa.string()), value_set=pa.array(levels, pa.string())
-            )
-            categorical[:, position] = pc.fill_null(code, -1).to_numpy()
+        for position, (name, levels) in enumerate(self._level_arrays.items()):
+            code = pc.index_in(columns[name].cast(pa.string()), value_set=levels)
+            categorical[:, position] = filled(code, -1)
         return FeatureMatrix(
             numeric=numeric,
             categorical=categorical,
@@ -72,6 +72,10 @@ class FeatureEncoder:
             categorical_names=tuple(self.levels),
             levels=tuple(self.levels.values()),
         )
+
+    @cached_property
+    def _level_arrays(self) -> dict[str, pa.Array]:
+        return {name: pa.array(levels, pa.string()) for name, levels in self.levels.items()}
 
     def to_json(self) -> dict[str, Any]:
         """The encoder as JSON values."""

@@ -127,8 +127,10 @@ class Memory:
                 known = pc.is_in(past[key], value_set=pc.unique(new_events[key]))
                 new = past.filter(known)
             return _stack(past, _with_constant(new, "period", NEW))
-        unknown = pc.invert(pc.is_in(new[key], value_set=past[key].combine_chunks()))
-        return _stack(past, new.filter(unknown).sort_by(key))
+        known = pc.is_in(new[key], value_set=past[key].combine_chunks())
+        if pc.all(known).as_py():
+            return past
+        return _stack(past, new.filter(pc.invert(known)).sort_by(key))
 
 
 def split_tables(dataset: Dataset, splits: Iterable[str], protocol: Protocol) -> SourceTables:

@@ -21,6 +21,7 @@ from data.sources.mapped.canonical import (
     flat_events,
     node_table,
     nodes_of_events,
+    num_differing,
     with_split,
 )
 from data.sources.mapped.columns import split_column
@@ -158,7 +159,7 @@ class Tables:
                 nodes[owner] = _read_nodes(located[owner], table, owner, scoring=False)
         if faults or events is None:
             raise InputError(faults)
-        tables = self._canonical(events, nodes)
+        tables = self._canonical(events, nodes, scoring=False)
         reporter.progress("read tables", total, total)
         return tables
 
@@ -186,7 +187,7 @@ class Tables:
                     nodes[owner] = _read_nodes(located[owner], table, owner, scoring=True)
         if faults or events is None:
             raise InputError(faults)
-        return self._canonical(events, nodes)
+        return self._canonical(events, nodes, scoring=True)
 
     def tables_from_frame(self, frame: pd.DataFrame) -> SourceTables:
         """Read events to score from rows in memory, as `read_new_events` reads them from a file.
@@ -200,13 +201,17 @@ class Tables:
         """
         mapping = self._mapping.events
         text = frame_text_rows(frame, "events", _selection(mapping, None, scoring=True))
-        return self._canonical(_unlabelled(ParsedRows(text, mapping, mapping.columns)), {})
+        return self._canonical(
+            _unlabelled(ParsedRows(text, mapping, mapping.columns)), {}, scoring=True
+        )
 
     def tables_from_rows(self, rows: pa.Table) -> SourceTables:
         """Read events to score from rows in memory, as `tables_from_frame`, but from Arrow."""
         mapping = self._mapping.events
         text = table_text_rows(rows, "events", _selection(mapping, None, scoring=True))
-        return self._canonical(_unlabelled(ParsedRows(text, mapping, mapping.columns)), {})
+        return self._canonical(
+            _unlabelled(ParsedRows(text, mapping, mapping.columns)), {}, scoring=True
+        )
 
     def new_event_columns(self) -> list[NewEventColumn]:
         """The columns of events to score, in the mapping's order."""
@@ -267,7 +272,9 @@ class Tables:
                 nodes[owner] = _read_nodes(located[owner], table, owner, scoring=False)
         if faults:
             raise InputError(faults)
-        return self._canonical(replace(lines, table=with_split(lines.table, split)), nodes)
+        return self._canonical(
+            replace(lines, table=with_split(lines.table, split)), nodes, scoring=False
+        )
 
     def node_files(self) -> list[Path]:
         """Files of customers and variants, where they have some."""
@@ -288,14 +295,18 @@ class Tables:
         parts = [] if part is None else [split_column(part)]
         return ParsedRows(text, mapping, [*mapping.columns, *parts])
 
-    def _canonical(self, events: ReadTable, nodes: Mapping[Owner, ReadTable]) -> SourceTables:
+    def _canonical(
+        self, events: ReadTable, nodes: Mapping[Owner, ReadTable], scoring: bool
+    ) -> SourceTables:
         tables: dict[Owner, ReadTable] = {}
         for owner in (Owner.CUSTOMER, Owner.VARIANT):
             mapping = self._node_tables().get(owner)
             if mapping is None:
                 columns = self._mapping.events.columns_of(owner)
-                table, differing = nodes_of_events(events.table, owner, columns)
-                counts = {f"{owner}s_with_differing_rows": differing}
+                table, counts = nodes_of_events(events.table, owner, columns), {}
+                if not scoring:
+                    differing = num_differing(events.table, owner, columns)
+                    counts[f"{owner}s_with_differing_rows"] = differing
                 tables[owner] = ReadTable(table, counts=counts)
             elif owner in nodes:
                 tables[owner] = nodes[owner]

@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
+
+from returns.aggregation import Runs
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,11 @@ class Neighbours:
     target: Tensor
     lengths: Tensor
     presence: Tensor | None = None
+
+    @cached_property
+    def runs(self) -> Runs:
+        """The neighbours of each target as a run; found once for all networks."""
+        return Runs(self.target, self.lengths)
 
     def to(self, place: torch.device) -> "Neighbours":
         """The same where the network is."""

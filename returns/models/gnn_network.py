@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from returns.aggregation import Runs
 from returns.models.dropout import Dropout
 from returns.models.event_batch import Batch, Neighbours
 
@@ -88,7 +87,7 @@ class NeighbourAttention(nn.Module):
         """
         heard = F.gelu(self.neighbour(neighbours.features))
         by_head = self._by_head(heard)
-        runs = Runs(neighbours.target, neighbours.lengths)
+        runs = neighbours.runs
         query = self._by_head(runs.repeat(self.query(state)))
         log_odds = (query * by_head).sum(-1) / by_head.shape[-1] ** 0.5
         weight = (MOST_LOG_ODDS * torch.tanh(log_odds / MOST_LOG_ODDS)).exp()

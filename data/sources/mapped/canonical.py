@@ -84,9 +84,7 @@ def event_table(flat: pa.Table, table: TableMapping) -> pa.Table:
     return flat.select([name for name in names if name in flat.column_names])
 
 
-def nodes_of_events(
-    flat: pa.Table, owner: Owner, columns: Sequence[ColumnMapping]
-) -> tuple[pa.Table, int]:
+def nodes_of_events(flat: pa.Table, owner: Owner, columns: Sequence[ColumnMapping]) -> pa.Table:
     """The customers or variants that occur in events, each as its first row in time shows it.
 
     Args:
@@ -95,18 +93,28 @@ def nodes_of_events(
         columns: Columns that describe the owner.
 
     Returns:
-        One row per key, in order of first appearance, and how many keys have rows that differ.
+        One row per key, in order of first appearance.
     """
     key = f"{owner}_key"
     wanted = flat.select([key, *(each.name for each in columns)])
-    code = codes(flat[key])
-    order = flat["time"].to_numpy() if "time" in flat.column_names else None
-    first = first_rows(code, order)
+    return wanted.take(pa.array(_first_in_time(flat, codes(flat[key]))))
+
+
+def num_differing(flat: pa.Table, owner: Owner, columns: Sequence[ColumnMapping]) -> int:
+    """How many customers or variants have rows that differ.
+
+    Args:
+        flat: What `flat_events` returned.
+        owner: Customer or variant.
+        columns: Columns that describe the owner.
+    """
+    code = codes(flat[f"{owner}_key"])
+    first = _first_in_time(flat, code)
     differs = np.zeros(len(first), dtype=bool)
     for each in columns:
         value = codes(flat[each.name])
         differs[code[value != value[first][code]]] = True
-    return wanted.take(pa.array(first)), int(differs.sum())
+    return int(differs.sum())
 
 
 def node_table(rows: ParsedRows, owner: Owner) -> pa.Table:
@@ -137,6 +145,12 @@ def field_of(mapped: ColumnMapping) -> pa.Field:
     if mapped.role is None:
         raise ValueError(f"column '{mapped.source}' has no role")
     return column(mapped.name, mapped.type.arrow, mapped.role, mapped.description, mapped.unit)
+
+
+def _first_in_time(flat: pa.Table, code: np.ndarray) -> np.ndarray:
+    """The first row in time of each code, int64 `(num_codes,)`."""
+    order = flat["time"].to_numpy() if "time" in flat.column_names else None
+    return first_rows(code, order)
 
 
 def _key(rows: ParsedRows, sources: Sequence[str], what: str, required: int) -> pa.ChunkedArray:

@@ -29,6 +29,8 @@ def join_key(parts: Sequence[pa.ChunkedArray], required: int) -> pa.ChunkedArray
         *texts, SEPARATOR, null_handling="replace", null_replacement=""
     )
     for part in parts[:required]:
+        if not part.null_count:
+            continue
         key = pc.if_else(pc.is_valid(part), key, pa.scalar(None, pa.string()))
     return key
 
@@ -38,7 +40,10 @@ def codes(values: pa.ChunkedArray) -> np.ndarray:
     encoded = values.combine_chunks().dictionary_encode()
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.combine_chunks()
-    return np.asarray(pc.fill_null(encoded.indices, -1).to_numpy(), dtype=np.int64)
+    indices = encoded.indices
+    if indices.null_count:
+        indices = pc.fill_null(indices, -1)
+    return np.asarray(indices.to_numpy(), dtype=np.int64)
 
 
 def first_rows(code: np.ndarray, order: np.ndarray | None) -> np.ndarray:
@@ -60,6 +65,8 @@ def first_rows(code: np.ndarray, order: np.ndarray | None) -> np.ndarray:
 
 def _escaped(part: pa.ChunkedArray) -> pa.ChunkedArray:
     text = pc.cast(part, pa.string())
+    if not pa.types.is_string(part.type):
+        return text
     for character in (ESCAPE, SEPARATOR):
         # Finding is much faster than replacing, and there is seldom anything to replace.
         if pc.any(pc.match_substring(text, character)).as_py():

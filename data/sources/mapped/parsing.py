@@ -3,7 +3,9 @@
 Whether a value can be read never depends on the other values of its column.
 """
 
+import re
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +19,16 @@ NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$"
 INTEGER = r"^-?\d{1,19}$"
 LARGEST_INTEGER = "9223372036854775807"
 DAYS_PER_YEAR = 365.2425
+
+TEXT_OF_VALUE = {
+    ColumnType.NUMBER: re.compile(r"[+-]?(inf|nan|\.?\d)", re.IGNORECASE),
+    ColumnType.INTEGER: re.compile(r"[+-]?\d"),
+    ColumnType.DATE: re.compile(r"[+-]?\d"),
+}
+"""How texts begin that could be a value of a type."""
+
+LAST_DAY = date.max.toordinal() - date(1970, 1, 1).toordinal()
+FIRST_DAY = date.min.toordinal() - date(1970, 1, 1).toordinal()
 
 FEW_TEXTS = 100
 """Distinct texts of a date column of a small request."""
@@ -69,6 +81,32 @@ def parse_column(
     )
 
 
+def typed_column(
+    values: pa.ChunkedArray, column: ColumnMapping, nulls: tuple[str, ...]
+) -> ParsedColumn | None:
+    """A column that the input itself types as wanted, without the way through text.
+
+    Args:
+        values: As the input has them, shape `(num_rows,)`.
+        column: Type, nulls and limits.
+        nulls: Texts that mean null in every column of the table.
+
+    Returns:
+        What `parse_column` gives for the same values as text; None where only it can tell: the
+        type is another, a text that means null could be one of the values, or a value is no finite
+        number or a date that Python does not know.
+    """
+    if column.type not in TEXT_OF_VALUE or values.type != column.type.arrow:
+        return None
+    if any(TEXT_OF_VALUE[column.type].match(text) for text in (*nulls, *column.nulls)):
+        return None
+    if not _is_plain(values):
+        return None
+    possible = _within(values, column.limits)
+    nothing = np.zeros(len(values), dtype=bool)
+    return ParsedColumn(possible, nothing, nothing, unparsed(values, possible))
+
+
 def within_years_before(
     days: pa.ChunkedArray, orders: pa.ChunkedArray, years: Limits
 ) -> pa.ChunkedArray:
@@ -82,13 +120,31 @@ def within_years_before(
     Returns:
         The dates, null where impossible.
     """
-    between = pc.subtract(_day_numbers(orders), _day_numbers(days))
-    possible = _within(pc.divide(pc.cast(between, pa.float64()), DAYS_PER_YEAR), years)
-    return _keep(days, pc.or_(pc.is_valid(possible), pc.is_null(orders)))
+    if days.null_count == len(days):
+        return days
+    passed = (_days_or_nat(orders) - _days_or_nat(days)) / np.timedelta64(1, "D") / DAYS_PER_YEAR
+    impossible = np.zeros(len(days), dtype=bool)
+    # An unknown date or order is NaN: neither below nor above.
+    if years.minimum is not None:
+        impossible |= passed < years.minimum
+    if years.maximum is not None:
+        impossible |= passed > years.maximum
+    return _keep(days, pa.chunked_array([~impossible])) if impossible.any() else days
 
 
-def _day_numbers(days: pa.ChunkedArray) -> pa.ChunkedArray:
-    return pc.cast(days, pa.int32())
+def _days_or_nat(days: pa.ChunkedArray) -> np.ndarray:
+    return np.asarray(days.to_numpy(zero_copy_only=False), dtype="datetime64[D]")
+
+
+def _is_plain(values: pa.ChunkedArray) -> bool:
+    """Whether text could say all values: numbers are finite, years have four digits."""
+    if pa.types.is_floating(values.type):
+        return pc.all(pc.is_finite(values)).as_py() is not False
+    if pa.types.is_date(values.type):
+        day = pc.min_max(values.cast(pa.int32()))
+        first, last = day["min"].as_py(), day["max"].as_py()
+        return first is None or (first >= FIRST_DAY and last <= LAST_DAY)
+    return True
 
 
 def _read(
@@ -175,8 +231,12 @@ def _within(values: pa.ChunkedArray, limits: Limits) -> pa.ChunkedArray:
 def _without(text: pa.ChunkedArray, nulls: tuple[str, ...]) -> pa.ChunkedArray:
     if not nulls:
         return text
-    return _keep(text, pc.invert(pc.is_in(text, value_set=pa.array(nulls, pa.string()))))
+    meant = pc.is_in(text, value_set=pa.array(nulls, pa.string()))
+    return _keep(text, pc.invert(meant)) if pc.any(meant).as_py() else text
 
 
 def _keep(values: pa.ChunkedArray, condition: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The values where the condition holds; it is null only where the value itself is."""
+    if pc.all(condition).as_py() is not False:
+        return values
     return pc.if_else(condition, values, pa.scalar(None, values.type))

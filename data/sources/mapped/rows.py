@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from data.sources.mapped.description import ColumnMapping, ColumnType, Limits, TableMapping
 from data.sources.mapped.keys import codes, first_rows
-from data.sources.mapped.parsing import parse_column, within_years_before
+from data.sources.mapped.parsing import parse_column, typed_column, within_years_before
 from data.sources.mapped.text import TextRows
 from data.validation import Fault, InputError, RowSieve, unparsed
 
@@ -35,7 +35,7 @@ class ParsedRows:
         self.table = table
         self.values: dict[str, pa.ChunkedArray] = {}
         self._text = text
-        self._sieve = RowSieve(text.file, text.table)
+        self._sieve = RowSieve(text.file, len(text.numbers), text.all_text)
         self._unreadable_columns: list[ColumnMapping] = []
         self._nulled: dict[str, np.ndarray] = {}
         for column in columns:
@@ -60,6 +60,8 @@ class ParsedRows:
             values: Shape `(len(self),)`.
             what: What the value is, for the reason.
         """
+        if not values.null_count:
+            return
         missing = np.asarray(pc.is_null(values).to_numpy(), dtype=bool)
         self.reject(missing, f"column '{column}': {what} is missing or impossible")
 
@@ -75,7 +77,7 @@ class ParsedRows:
             label: Label of each row.
         """
         kept = np.flatnonzero(self._sieve.kept())
-        code = codes(key.take(pa.array(kept)))
+        code = codes(key if len(kept) == len(self) else key.take(pa.array(kept)))
         repeated = np.ones(len(kept), dtype=bool)
         repeated[first_rows(code, None)] = False
         if not repeated.any():
@@ -141,13 +143,15 @@ class ParsedRows:
             raise InputError([Fault(self._text.file, message, "Correct the mapping or the file")])
 
     def _parse(self, column: ColumnMapping) -> None:
-        if column.source not in self._text.table.column_names:
+        if column.source not in self._text.given.column_names:
             nulls = pa.nulls(len(self), column.type.arrow)
             self.values[column.source] = pa.chunked_array([nulls])
             return
-        text = self._text.table[column.source]
-        iso_days = column.source in self._text.days
-        parsed = parse_column(text, column, self.table.nulls, self.table.decimal, iso_days)
+        parsed = typed_column(self._text.given[column.source], column, self.table.nulls)
+        if parsed is None:
+            text = self._text.text(column.source)
+            iso_days = column.source in self._text.days
+            parsed = parse_column(text, column, self.table.nulls, self.table.decimal, iso_days)
         self.values[column.source] = parsed.values
         is_label = column.source == self.table.returned
         reason = "label outside {0, 1}" if is_label else f"not {_wanted(column)}"

@@ -27,6 +27,9 @@ from data.validation import Fault, InputError, missing_columns
 BLOCK_BYTES = 1 << 24
 """Bytes of CSV parsed at a time; the longest possible row."""
 
+PLAIN_TYPES = (pa.int64(), pa.float64(), pa.date32(), pa.string())
+"""Types of which every value has a text."""
+
 UNREADABLE = (pa.ArrowException, OSError, EOFError, UnicodeDecodeError, zlib.error, csv.Error)
 """What damaged files raise."""
 
@@ -54,17 +57,26 @@ class TextRows:
 
     Attributes:
         file: Name of the input as the user knows it.
-        table: The selected columns, all of type string.
+        given: The selected columns in the types of the input.
         days: Columns that the input itself types as dates or times; their text is ISO 8601.
         numbers: 1-based number in the input of each row, int64 `(num_rows,)`.
         ragged: Rows that have too few or too many fields, schema `data.schema.REJECTS`.
     """
 
     file: str
-    table: pa.Table
+    given: pa.Table
     days: frozenset[str]
     numbers: np.ndarray
     ragged: pa.Table
+
+    def text(self, column: str) -> pa.ChunkedArray:
+        """One of the selected columns as text."""
+        return _as_text(self.given[column])
+
+    def all_text(self) -> pa.Table:
+        """All of them."""
+        names = self.given.column_names
+        return pa.table([self.text(name) for name in names], names=names)
 
 
 def read_text_rows(path: Path, mapping: TableMapping, selection: Selection) -> TextRows:
@@ -152,7 +164,7 @@ def _read_csv(path: Path, mapping: TableMapping, selection: Selection) -> TextRo
     every_number = np.arange(1, table.num_rows + len(ragged) + 1)
     return TextRows(
         file=name,
-        table=table,
+        given=table,
         days=frozenset(),
         numbers=np.delete(every_number, ragged_numbers - 1),
         ragged=_ragged_rejects(name, ragged, ragged_numbers),
@@ -233,10 +245,12 @@ def _read_parquet(path: Path, _: TableMapping, selection: Selection) -> TextRows
 
 
 def _typed_rows(name: str, table: pa.Table) -> TextRows:
-    columns, faults = [], []
+    faults = []
     for column_name, column in zip(table.column_names, table.columns, strict=True):
+        if column.type in PLAIN_TYPES:
+            continue
         try:
-            columns.append(_as_text(column))
+            _as_text(column)
         except pa.ArrowException:
             message = f"values of type {column.type} cannot be read"
             faults.append(Fault(name, message, "Store plain values", column=column_name))
@@ -244,7 +258,7 @@ def _typed_rows(name: str, table: pa.Table) -> TextRows:
         raise InputError(faults)
     return TextRows(
         file=name,
-        table=pa.table(columns, names=table.column_names),
+        given=table,
         days=frozenset(field.name for field in table.schema if _is_day(field.type)),
         numbers=np.arange(1, table.num_rows + 1),
         ragged=REJECTS.empty_table(),

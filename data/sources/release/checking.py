@@ -48,7 +48,7 @@ def check(raw: RawTable, layout: TableLayout) -> CheckedTable:
     Raises:
         InputError: A column has no readable value at all, or no row can be used.
     """
-    sieve = RowSieve(raw.file, raw.table)
+    sieve = RowSieve(raw.file, raw.table.num_rows, lambda: raw.table)
     columns: dict[str, pa.ChunkedArray] = {}
     faults = []
     for each in _present(raw, layout):
