@@ -69,7 +69,6 @@ class NeighbourAttention(nn.Module):
             heads: Attention heads.
         """
         super().__init__()
-        self.heads = heads
         self.neighbour = nn.Linear(width, hidden)
         self.query = nn.Linear(hidden, hidden)
         self.nobody = nn.Parameter(torch.zeros(heads))
@@ -85,26 +84,44 @@ class NeighbourAttention(nn.Module):
         Returns:
             What was heard, `(num_targets, hidden)`.
         """
-        heard = F.gelu(self.neighbour(neighbours.features))
-        by_head = self._by_head(heard)
-        runs = neighbours.runs
-        query = self._by_head(runs.repeat(self.query(state)))
-        log_odds = (query * by_head).sum(-1) / by_head.shape[-1] ** 0.5
-        weight = (MOST_LOG_ODDS * torch.tanh(log_odds / MOST_LOG_ODDS)).exp()
-        number = neighbours.lengths.to(state.dtype)
-        if neighbours.presence is not None:
-            presence = neighbours.presence[:, None]
-            weight, number = weight * presence, runs.total(presence).squeeze(1)
-        total = runs.total((weight[..., None] * by_head).flatten(1))
-        weights = runs.total(weight) + self.nobody.exp()
-        mean = self._by_head(total) / weights[..., None]
-        number = number.log1p()
-        out: Tensor = self.out(torch.cat([mean.flatten(1), number[:, None]], dim=1))
+        said = F.gelu(self.neighbour(neighbours.features))
+        mean, number = attend(self.query(state), said, self.nobody, neighbours)
+        out: Tensor = self.out(torch.cat([mean, number], dim=1))
         return out
 
-    def _by_head(self, states: Tensor) -> Tensor:
-        """`(n, hidden)` as `(n, heads, hidden / heads)`."""
-        return states.view(len(states), self.heads, states.shape[1] // self.heads)
+
+def attend(
+    query: Tensor, said: Tensor, nobody: Tensor, neighbours: Neighbours
+) -> tuple[Tensor, Tensor]:
+    """Weigh what the neighbours of each target say by what the target asks, head by head.
+
+    Args:
+        query: Of the targets, `(num_targets, width)`.
+        said: By the neighbours, `(num_neighbours, width)`.
+        nobody: Log-odds of hearing nobody, `(num_heads,)`; their number divides the width.
+        neighbours: Of the targets.
+
+    Returns:
+        Weighted mean, `(num_targets, width)`, and the logarithm of one more than the neighbours
+        are, `(num_targets, 1)`.
+    """
+    runs, heads = neighbours.runs, len(nobody)
+    by_head = _by_head(said, heads)
+    log_odds = (_by_head(runs.repeat(query), heads) * by_head).sum(-1) / by_head.shape[-1] ** 0.5
+    weight = (MOST_LOG_ODDS * torch.tanh(log_odds / MOST_LOG_ODDS)).exp()
+    number = neighbours.lengths.to(query.dtype)
+    if neighbours.presence is not None:
+        presence = neighbours.presence[:, None]
+        weight, number = weight * presence, runs.total(presence).squeeze(1)
+    total = runs.total((weight[..., None] * by_head).flatten(1))
+    weights = runs.total(weight) + nobody.exp()
+    mean = _by_head(total, heads) / weights[..., None]
+    return mean.flatten(1), number.log1p()[:, None]
+
+
+def _by_head(states: Tensor, heads: int) -> Tensor:
+    """`(n, width)` as `(n, heads, width / heads)`."""
+    return states.view(len(states), heads, states.shape[1] // heads)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from returns import parallel
 from returns.models.event_batch import Batch
 from returns.models.gnn_batch import BatchMaker
 from returns.models.gnn_network import EventNetwork
+from returns.models.gnn_together import FEW_TARGETS, log_odds_together
 from returns.threads import in_threads
 
 SCORED_AT_ONCE = 1 << 12
@@ -256,6 +257,9 @@ def log_odds_of(
         positions = batch.positions.numpy()
         moved = batch.to(place)
         with torch.inference_mode():
+            if len(positions) <= FEW_TARGETS:
+                scores[:, positions] = log_odds_together(networks, moved).double().cpu().numpy()
+                return
             for number, network in enumerate(networks):
                 scores[number, positions] = network(moved).double().cpu().numpy()
 

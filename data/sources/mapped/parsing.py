@@ -94,7 +94,7 @@ def typed_column(
     Returns:
         What `parse_column` gives for the same values as text; None where only it can tell: the
         type is another, a text that means null could be one of the values, or a value is no finite
-        number or a date that Python does not know.
+        number, the least integer, or a date that Python does not know.
     """
     if column.type not in TEXT_OF_VALUE or values.type != column.type.arrow:
         return None
@@ -137,14 +137,14 @@ def _days_or_nat(days: pa.ChunkedArray) -> np.ndarray:
 
 
 def _is_plain(values: pa.ChunkedArray) -> bool:
-    """Whether text could say all values: numbers are finite, years have four digits."""
+    """Whether text can say all values: finite numbers, years of four digits, no least integer."""
     if pa.types.is_floating(values.type):
         return pc.all(pc.is_finite(values)).as_py() is not False
-    if pa.types.is_date(values.type):
-        day = pc.min_max(values.cast(pa.int32()))
-        first, last = day["min"].as_py(), day["max"].as_py()
-        return first is None or (first >= FIRST_DAY and last <= LAST_DAY)
-    return True
+    is_day = pa.types.is_date(values.type)
+    ends = pc.min_max(values.cast(pa.int32()) if is_day else values)
+    least, most = (FIRST_DAY, LAST_DAY) if is_day else (-int(LARGEST_INTEGER), int(LARGEST_INTEGER))
+    first, last = ends["min"].as_py(), ends["max"].as_py()
+    return first is None or (first >= least and last <= most)
 
 
 def _read(
