@@ -69,7 +69,8 @@ RULES = """\
   of claims: of twenty true nulls one would be decided by chance.
 - The kernel alignment uses the exact tangent kernel of fixed validation samples; CKA is the
   debiased linear one on fixed validation samples.
-- The full-batch claim is tested on full-batch suites, all others on mini-batch suites."""
+- The full-batch claim is tested on full-batch suites, all others on mini-batch suites.
+- Of regressions the test accuracy is R squared, the share of the targets' variance explained."""
 
 LITERATURE = """\
 Findings of others bear on the paper's conclusion and are not tested here.
