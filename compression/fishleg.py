@@ -2,7 +2,7 @@ r"""FishLeg: natural gradients by an inverse Fisher matrix that is learned while
 
 The conjugate of the regularised cross-entropy between a model and itself moved by `d` has the
 natural gradient `(F + g I)^-1 u` for its derivative along `u`, so a linear map `Q` that is trained
-on the auxiliary loss of `compression.learning`, with the loss' own gradients for directions, turns
+on the auxiliary loss of `compression.auxiliary`, with the loss' own gradients for directions, turns
 gradients into natural ones (Garcia et al., ICLR 2023). Beginning at a multiple of the identity, the
 first step is one of SGD; the better `Q` is known, the more it is one of Newton's method.
 """
@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from compression.auxiliary import BETAS, EPSILON, auxiliary_loss
 from compression.errors import DivergedError
 from compression.families.layered import make_family
 from compression.fisher import fisher_product
-from compression.learning import BETAS, EPSILON, auxiliary_loss
 from compression.likelihoods import Likelihood
 from compression.operators import InverseOperator
 from compression.parameters import collect_parameters

@@ -7,13 +7,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from compression.auxiliary import BETAS, EPSILON, auxiliary_loss
 from compression.curvature import CurvatureBase
 from compression.errors import DivergedError, ExhaustedLoaderError, NotFittedError
 from compression.families.block import DenseBlocks
 from compression.families.diagonal import Diagonal
 from compression.families.kronecker import Kronecker
 from compression.families.layered import make_family
-from compression.learning import BETAS, EPSILON, LearnedInverse, auxiliary_loss
+from compression.learning import LearnedInverse
 from compression.likelihoods import Categorical, Gaussian
 
 SHORT = {
