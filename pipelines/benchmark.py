@@ -48,6 +48,7 @@ CaseName = Literal[
     "growth",
     "gauss_newton_step",
     "pruning",
+    "serving",
 ]
 BUSY = 0.1
 """Cores kept busy by other processes from which on figures are called disturbed."""
@@ -63,7 +64,9 @@ class Arguments:
     several_processes: training by two processes of one thread against one. growth: ingest,
     features, graph, an epoch and scoring at four sizes. gauss_newton_step: a step of exact
     Gauss-Newton in a reversible network against SGD and against the SVD of its features. pruning: a
-    step of learning curvature against a training step, of ResNet-18 and the MLPNet."""
+    step of learning curvature against a training step, of ResNet-18 and the MLPNet. serving:
+    latency of the HTTP service with gnn against lightgbm, at a steady rate for 12 s times
+    --repeats."""
     parts: tuple[str, ...] = ()
     """Parts of the cases to measure, such as `gnn` of scoring or "learn at scale 0.1" of growth
     (default: all)."""

@@ -13,6 +13,7 @@ CASES: dict[str, str] = {
     "growth": "pipelines.benchmarks.growth.Growth",
     "gauss_newton_step": "pipelines.benchmarks.gauss_newton_step.GaussNewtonStep",
     "pruning": "pipelines.benchmarks.pruning.Pruning",
+    "serving": "pipelines.benchmarks.serving.Serving",
 }
 """Import path of each class: nothing is imported before it is used."""
 

@@ -223,6 +223,54 @@ def test_odd_values_are_scored(client, lines, changes):
     assert all(0 < line["probability"] < 1 for line in answer.json()["lines"])
 
 
+WRONG = {
+    "not a number": {"item_price": b"NaN"},
+    "infinite": {"item_price": b"-Infinity"},
+    "beyond double precision": {"item_price": b"1e999"},
+    "beyond 64 bits": {"item_id": b"9223372036854775808"},
+    "a number of a thousand digits": {"user_id": b"9" * 1000},
+    "a fraction for an id": {"item_id": b"1.5"},
+    "a number for a text": {"item_color": b"5"},
+    "a truth for a number": {"item_price": b"true"},
+    "a list for a text": {"item_size": b'["40"]'},
+    "an object for an id": {"user_id": b'{"$gt": 0}'},
+    "a text for an id": {"user_id": b'"1 OR 1=1"'},
+    "a day that does not exist": {"order_date": b'"2013-02-30"'},
+    "a year of five digits": {"order_date": b'"10000-01-01"'},
+    "half a character": {"item_color": b'"\\ud800"'},
+    "no UTF-8": {"item_color": b'"\xff\xfe"'},
+    "a long text": {"item_color": b'"' + b"x" * 100_000 + b'"'},
+    "no day": {"order_date": b"null"},
+    "an unknown column": {"__class__": b"1"},
+    "a label": {"return": b"1"},
+}
+
+
+@pytest.mark.parametrize("changes", WRONG.values(), ids=WRONG)
+def test_wrong_values_are_refused(client, lines, changes):
+    written = {name: json.dumps(value).encode() for name, value in lines[0].items()} | changes
+    line = b",".join(f'"{name}":'.encode() + value for name, value in written.items())
+    answer = client.post("/score", content=b'{"lines":[{' + line + b"}]}", headers=JSON)
+    assert answer.status_code == 422, answer.text
+    assert len(answer.content) < 1000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"null", b"[]", b'"lines"', b'{"lines":{}}', b'{"lines":[]}', b'{"lines":[null]}',
+     b'{"lines":[[]]}', b'{"lines":[{}]}', b'\xef\xbb\xbf{"lines":[]}', b"\x00", b"\xff" * 100],
+)  # fmt: skip
+def test_bodies_of_another_form_are_refused(client, body):
+    assert client.post("/score", content=body, headers=JSON).status_code == 422
+
+
+def test_many_unknown_columns_are_refused_in_few_words(client, lines):
+    line = lines[0] | {f"column {number}": number for number in range(10_000)}
+    answer = client.post("/score", json={"lines": [line]})
+    assert answer.status_code == 422
+    assert len(answer.json()["detail"]) == 50
+
+
 @pytest.mark.parametrize("depth", [10, 1000, 80_000])
 def test_deep_bodies_are_refused(client, depth):
     for opening, closing in ((b"[", b"]"), (b'{"lines":', b"}")):
