@@ -120,8 +120,11 @@ def _resnet18(arguments: Arguments, home: Home, console: Console) -> Sequence[Co
 
 def _prune_predictor(arguments: Arguments, home: Home, console: Console) -> None:
     assert arguments.model is not None
-    plan = _plan(arguments, PREDICTOR[arguments.profile])
-    prune_predictor(arguments.model, arguments.profile, plan, home, console)
+    profile = PREDICTOR[arguments.profile]
+    profile = replace(profile, plan=_plan(arguments, profile.plan))
+    if arguments.sparsities:
+        profile = replace(profile, fine_tuned_sparsities=arguments.sparsities)
+    prune_predictor(arguments.model, arguments.profile, profile, home, console)
 
 
 def _check(arguments: Arguments) -> None:

@@ -1,15 +1,17 @@
 """The study of a trained return predictor: its network, pruned by its own figures."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 import torch
+from torch import nn
 
 from compression.likelihoods import Bernoulli
 from compression.problem import Batch
 from compression.studies.pruning import Pruned, Subject
+from pipelines.compression_study.fine_tuning import FineTuning, fine_tuned
 from pipelines.compression_study.network_scores import PreparedEvents
 from pipelines.compression_study.trained_predictor import TrainedPredictor
 from returns.calibration import Calibration
@@ -19,6 +21,9 @@ from returns.predictor import ReturnPredictor
 
 BATCH_SIZE = 512
 """Events of a batch that curvature is estimated from, give or take an order."""
+
+FINE_TUNING_SEED = 0
+"""Of the order of events and of dropout in fine-tuning: the same for all cells."""
 
 MEASURED = ("f1", "f1_at_threshold", "cross_entropy")
 """What is measured of a network; see `returns.metrics`."""
@@ -49,6 +54,8 @@ class PredictorStudy:
         validation: The validation events as the network reads them.
         test: The test events as the network reads them.
         dense: Scores of the dense network, calibrated as the predictor is.
+        fine_tuning: How pruned networks learn on before they are measured; None: not at all.
+            Settings are chosen without.
         chosen_by: Name of the figure by which settings are chosen.
     """
 
@@ -57,6 +64,7 @@ class PredictorStudy:
     validation: PreparedEvents
     test: PreparedEvents
     dense: Scored
+    fine_tuning: FineTuning | None = None
     chosen_by: str = "validation_log_likelihood"
 
     @classmethod
@@ -81,7 +89,7 @@ class PredictorStudy:
     @property
     def described(self) -> Mapping[str, Any]:
         """What its cells depend on, as JSON values."""
-        return {
+        described = {
             "model": self.trained.name,
             "uri": self.trained.uri,
             "dataset": self.trained.origin.metadata["dataset_digest"],
@@ -89,45 +97,64 @@ class PredictorStudy:
             "num_events": self.num_events,
             "batch_size": BATCH_SIZE,
         }
+        if self.fine_tuning is not None:
+            described["fine_tuning"] = asdict(self.fine_tuning)
+        return described
 
     def for_choice(self) -> Self:
-        """Itself: all its figures are quick."""
-        return self
+        """The same without fine-tuning."""
+        return replace(self, fine_tuning=None)
 
     def subject(self, seed: int) -> Subject:
         """The network, with learning events that a seed draws by their weights."""
-        generator = np.random.default_rng(seed)
         batches: list[Batch] = []
         number = 0
-        while number < self.num_events:
-            drawn = self.trained.model.mini_batches(self.trained.learning, BATCH_SIZE, generator)
-            for inputs, rows in drawn:
-                labels = self.trained.learning.labels[rows].astype(np.float32)
-                batches.append((inputs, torch.from_numpy(labels)))
-                number += len(rows)
-                if number >= self.num_events:
-                    break
+        for batch in self._learning_batches(seed):
+            batches.append(batch)
+            number += len(batch[1])
+            if number >= self.num_events:
+                break
         return Subject(self.trained.model.network.eval(), Bernoulli(), batches)
 
     def figures(self, pruned: Pruned) -> Mapping[str, float]:
         """Figures of a pruned network on validation and test events."""
-        return self._measured(self._scored(pruned))
+        return self.figures_of(self.finished(pruned))
+
+    def figures_of(self, network: nn.Module) -> Mapping[str, float]:
+        """The same of a finished network."""
+        return self._measured(self._scored(network))
 
     def dense_figures(self) -> Mapping[str, float]:
         """Figures of the dense network; those that are differences to it are 0."""
         return self._measured(self.dense)
 
-    def predictor(self, pruned: Pruned) -> ReturnPredictor:
-        """The predictor with a pruned network, calibrated for it."""
+    def finished(self, pruned: Pruned) -> nn.Module:
+        """The network of a pruning, fine-tuned where the study does that."""
+        if self.fine_tuning is None:
+            return pruned.network
+        batches = self._learning_batches(FINE_TUNING_SEED)
+        settings = self.fine_tuning
+        return fine_tuned(pruned.network, Bernoulli(), batches, settings, FINE_TUNING_SEED)
+
+    def predictor(self, network: nn.Module) -> ReturnPredictor:
+        """The predictor with a finished network, calibrated for it."""
         return replace(
             self.trained.predictor,
-            model=self.trained.model.with_network(pruned.network),
-            calibration=self._scored(pruned).calibration,
+            model=self.trained.model.with_network(network),
+            calibration=self._scored(network).calibration,
         )
 
-    def _scored(self, pruned: Pruned) -> Scored:
-        validation = self.validation.probabilities(pruned.network)
-        test = self.test.probabilities(pruned.network)[self.trained.test.labelled]
+    def _learning_batches(self, seed: int) -> Iterator[Batch]:
+        """Learning events without end, pass after pass, drawn by their weights."""
+        generator = np.random.default_rng(seed)
+        events = self.trained.learning
+        while True:
+            for inputs, rows in self.trained.model.mini_batches(events, BATCH_SIZE, generator):
+                yield inputs, torch.from_numpy(events.labels[rows].astype(np.float32))
+
+    def _scored(self, network: nn.Module) -> Scored:
+        validation = self.validation.probabilities(network)
+        test = self.test.probabilities(network)[self.trained.test.labelled]
         calibration = self._calibration(validation)
         return Scored(calibration, calibration.apply(validation), calibration.apply(test))
 

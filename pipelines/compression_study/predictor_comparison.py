@@ -1,12 +1,14 @@
 """Compares pruning methods on a trained predictor, and keeps one pruned network as a model."""
 
+from dataclasses import replace
+
 from rich.console import Console
 
 from pipelines import tracking
 from pipelines.compression_study.comparison import EXPERIMENT, Comparison, Reported, compare
 from pipelines.compression_study.measuring import Plan
 from pipelines.compression_study.predictor import PredictorStudy
-from pipelines.compression_study.profiles import ProfileName
+from pipelines.compression_study.profiles import PredictorProfile, ProfileName
 from pipelines.compression_study.pruned_predictor import chosen_row, log_pruned
 from pipelines.compression_study.trained_predictor import open_predictor
 from pipelines.home import Home
@@ -26,14 +28,14 @@ REPORTED = (
 
 
 def prune_predictor(
-    uri: str, profile: ProfileName, plan: Plan, home: Home, console: Console
+    uri: str, name: ProfileName, profile: PredictorProfile, home: Home, console: Console
 ) -> None:
     """Compare methods on a predictor's network; log the one that validation events choose.
 
     Args:
         uri: MLflow model URI of a `gnn` or `mlp` that `train` logged.
-        profile: Name of the profile that the plan is of.
-        plan: Which cells.
+        name: Of the profile.
+        profile: Which cells, and how networks are fine-tuned.
         home: Where the predictor's dataset lies, and cells and tables are kept.
         console: Told of progress and results.
 
@@ -43,11 +45,11 @@ def prune_predictor(
     tracking.connect(home, EXPERIMENT)
     with progress_display(console) as progress:
         trained = open_predictor(uri, home, ProgressReporter(progress))
-        study = PredictorStudy.of(trained, _num_events(plan))
+        study = PredictorStudy.of(trained, _num_events(profile.plan))
     subject = f"{trained.name} on {described(trained.predictor.source)}"
     tags = {
         "study": "predictor",
-        "profile": profile,
+        "profile": name,
         "protocol": trained.predictor.preparation.protocol.value,
         "source": trained.predictor.source,
         "model": trained.name,
@@ -57,19 +59,32 @@ def prune_predictor(
             "the model was refitted on its validation events: they still choose the settings, but "
             "its calibration stays as it is"
         )
-    comparison = Comparison(
-        name=f"predictor-{trained.name}-{trained.predictor.source}-{profile}",
-        title=subject,
+    pruned = Comparison(
+        name=f"predictor-{trained.name}-{trained.predictor.source}-{name}",
+        title=f"{subject}, no fine-tuning",
         study=study,
-        plan=plan,
+        plan=profile.plan,
         dense=study.dense_figures(),
         reported=REPORTED,
         tags=tags,
         cells="predictor",
     )
-    frame = compare(comparison, home, console)
-    row = chosen_row(frame, comparison.dense)
-    log_pruned(study, row, plan.seeds[0], tags, console)
+    studies = [study, replace(study, fine_tuning=profile.fine_tuning)]
+    fine_tuned = replace(
+        pruned,
+        name=f"{pruned.name}-fine-tuned",
+        title=f"{subject}, {profile.fine_tuning.steps} steps of fine-tuning",
+        study=studies[1],
+        plan=replace(
+            profile.plan,
+            sparsities=profile.fine_tuned_sparsities,
+            stages=profile.plan.stages[-1:],
+            seeds=profile.plan.seeds[:1],
+        ),
+    )
+    frames = [compare(comparison, home, console) for comparison in (pruned, fine_tuned)]
+    row = chosen_row(frames, pruned.dense)
+    log_pruned(studies[row["frame"]], row, profile.plan.seeds[0], tags, console)
 
 
 def _num_events(plan: Plan) -> int:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from compression.studies.methods import METHODS, Grid
 from compression.studies.training import TrainingSettings
+from pipelines.compression_study.fine_tuning import FineTuning
 from pipelines.compression_study.measuring import Plan
 from pipelines.dense_networks import DenseRecipe
 
@@ -171,6 +172,22 @@ RESNET18: Mapping[ProfileName, ResNet18Profile] = MappingProxyType(
 )
 
 
+@dataclass(frozen=True)
+class PredictorProfile:
+    """A plan for the network of a return predictor.
+
+    Attributes:
+        plan: Which cells without fine-tuning.
+        fine_tuning: How pruned networks are fine-tuned.
+        fine_tuned_sparsities: Of the fine-tuned cells, in as many stages as the most of the plan,
+            with the first seed.
+    """
+
+    plan: Plan
+    fine_tuning: FineTuning
+    fine_tuned_sparsities: tuple[float, ...]
+
+
 PREDICTOR_METHODS = ("magnitude", "diagonal_fisher", "block_fisher", "fishleg")
 
 SMOKE_PREDICTOR_GRID = Grid(
@@ -196,32 +213,43 @@ LARGE_PREDICTOR_GRID = Grid(
     temperatures=(1.0,),
 )
 
-PREDICTOR: Mapping[ProfileName, Plan] = MappingProxyType(
+PREDICTOR: Mapping[ProfileName, PredictorProfile] = MappingProxyType(
     {
-        "smoke": Plan(
-            methods=("magnitude", "diagonal_fisher", "fishleg"),
-            sparsities=(0.9,),
-            stages=(1,),
-            seeds=(0,),
-            grid=SMOKE_PREDICTOR_GRID,
-            stage_grid=SMOKE_PREDICTOR_GRID,
+        "smoke": PredictorProfile(
+            Plan(
+                methods=("magnitude", "diagonal_fisher", "fishleg"),
+                sparsities=(0.9,),
+                stages=(1,),
+                seeds=(0,),
+                grid=SMOKE_PREDICTOR_GRID,
+                stage_grid=SMOKE_PREDICTOR_GRID,
+            ),
+            FineTuning(steps=10),
+            fine_tuned_sparsities=(0.9,),
         ),
-        "cpu": Plan(
-            methods=PREDICTOR_METHODS,
-            sparsities=(0.5, 0.8, 0.9, 0.95),
-            stages=(1,),
-            seeds=(0, 1, 2),
-            grid=PREDICTOR_GRID,
-            stage_grid=PREDICTOR_GRID,
+        "cpu": PredictorProfile(
+            Plan(
+                methods=PREDICTOR_METHODS,
+                sparsities=(0.5, 0.8, 0.9, 0.95),
+                stages=(1,),
+                seeds=(0, 1, 2),
+                grid=PREDICTOR_GRID,
+                stage_grid=PREDICTOR_GRID,
+            ),
+            FineTuning(steps=128),
+            fine_tuned_sparsities=(0.9, 0.95),
         ),
-        "full": Plan(
-            methods=(*PREDICTOR_METHODS, "mfac", "chita", "fishleg_joint"),
-            sparsities=SPARSITIES,
-            stages=(1, 10),
-            seeds=SEEDS,
-            grid=LARGE_PREDICTOR_GRID,
-            stage_grid=PREDICTOR_GRID,
+        "full": PredictorProfile(
+            Plan(
+                methods=(*PREDICTOR_METHODS, "mfac", "chita", "fishleg_joint"),
+                sparsities=SPARSITIES,
+                stages=(1, 10),
+                seeds=SEEDS,
+                grid=LARGE_PREDICTOR_GRID,
+                stage_grid=PREDICTOR_GRID,
+            ),
+            FineTuning(steps=1000),
+            fine_tuned_sparsities=SPARSITIES,
         ),
     }
 )
-"""Plans for the network of a return predictor."""

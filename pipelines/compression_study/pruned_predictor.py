@@ -1,7 +1,7 @@
 """Chooses which pruned network becomes a model, and logs it as one."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -16,25 +16,26 @@ from compression.studies.pruning import FittedOnce, Pruned, prune_in_stages
 from pipelines import tracking
 from pipelines.compression_study.predictor import MEASURED, PredictorStudy
 from pipelines.compression_study.served_costs import ROWS, scoring_milliseconds, stored_bytes
-from pipelines.compression_study.trained_predictor import TrainedPredictor
 from returns.predictor import ReturnPredictor
 
 TOLERANCE = 0.002
 """A pruned network may be worse than the dense one by so much, in F1 and in nats."""
 
 
-def chosen_row(frame: pd.DataFrame, dense: Mapping[str, float]) -> dict[str, Any]:
+def chosen_row(frames: Sequence[pd.DataFrame], dense: Mapping[str, float]) -> dict[str, Any]:
     """The sparsest network that is hardly worse than the dense one on the validation events.
 
     Args:
-        frame: As `table.as_frame` gives it; rows with figures.
+        frames: As `table.as_frame` gives them; rows with figures.
         dense: The dense network's figures.
 
     Returns:
-        Its row by column; of several the likeliest, and the likeliest of all where each is worse
-        by more than `TOLERANCE`.
+        Its row by column, and as `frame` the number of its frame; of several the likeliest, and the
+        likeliest of all where each is worse by more than `TOLERANCE`.
     """
-    rows: list[dict[str, Any]] = frame.to_dict("records")  # type: ignore[assignment]
+    rows: list[dict[str, Any]] = []
+    for number, frame in enumerate(frames):
+        rows += frame.assign(frame=number).to_dict("records")  # type: ignore[arg-type]
     close = [row for row in rows if _is_close(row, dense)]
     if close:
         sparsest = max(row["sparsity"] for row in close)
@@ -89,14 +90,15 @@ def log_pruned(
     Raises:
         RuntimeError: The logged model scores otherwise than the one in memory.
     """
-    parameters = _parameters(study.trained, row, seed)
+    parameters = _parameters(study, row, seed)
     name = f"{study.trained.name} pruned to {row['sparsity']:.0%}"
     with tracking.run(name, parameters, tags):
         pruned = prune_again(study, row, seed)
-        number = collect_parameters(pruned.network).num_prunable
-        tracking.log_metrics({"prunable_weights": number, "sparsity": pruned.sparsity})
-        tracking.log_metrics(study.figures(pruned))
-        predictor = study.predictor(pruned)
+        prunable = collect_parameters(pruned.network).num_prunable
+        tracking.log_metrics({"prunable_weights": prunable, "sparsity": pruned.sparsity})
+        network = study.finished(pruned)
+        tracking.log_metrics(study.figures_of(network))
+        predictor = study.predictor(network)
         costs = _costs(study.trained.predictor, predictor, study)
         tracking.log_table(costs, "costs")
         tracking.log_metrics(
@@ -112,15 +114,16 @@ def log_pruned(
     return uri
 
 
-def _parameters(trained: TrainedPredictor, row: Mapping[str, Any], seed: int) -> dict[str, Any]:
+def _parameters(study: PredictorStudy, row: Mapping[str, Any], seed: int) -> dict[str, Any]:
     """How a network was pruned, and what whoever prunes it again must know of its training."""
     chosen = ("method", "stages", "sparsity", *(field.name for field in fields(Setting)))
     return {
-        "pruned_from": trained.uri,
+        "pruned_from": study.trained.uri,
         **{name: row[name] for name in chosen},
+        "fine_tuning": study.fine_tuning,
         "seed": seed,
-        "refit": trained.learned_validation,
-        "costs": trained.origin.parameters.get("costs"),
+        "refit": study.trained.learned_validation,
+        "costs": study.trained.origin.parameters.get("costs"),
     }
 
 

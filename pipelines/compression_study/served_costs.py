@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from data.schema import BASKET_KEY
 from data.sources.base import SourceTables
 from returns.event_set import EventSet
+from returns.memory import Memory
 from returns.predictor import ReturnPredictor
 from returns.resident.predictor import ResidentPredictor
 
@@ -50,7 +51,7 @@ def scoring_milliseconds(
         `ROWS` prepared order lines; in ms.
     """
     residents = {name: ResidentPredictor.of(each) for name, each in predictors.items()}
-    order = last_order(next(iter(predictors.values())))
+    order = last_order(next(iter(predictors.values())).memory)
     of_basket = {name: partial(each.score, order) for name, each in residents.items()}
     of_rows = {name: partial(each.model.predict_proba, events) for name, each in predictors.items()}
     basket, rows = _medians(of_basket, BASKET_ROUNDS), _medians(of_rows, BATCH_ROUNDS)
@@ -60,10 +61,9 @@ def scoring_milliseconds(
     }
 
 
-def last_order(predictor: ReturnPredictor) -> SourceTables:
-    """The lines of the last order that a predictor remembers; one line where orders are unknown."""
-    tables = predictor.memory.tables
-    last = predictor.memory.last(1)
+def last_order(memory: Memory) -> SourceTables:
+    """The lines of the last order that is remembered; one line where orders are unknown."""
+    tables, last = memory.tables, memory.last(1)
     if BASKET_KEY.name not in tables.events.column_names:
         return last
     is_same = pc.equal(tables.events[BASKET_KEY.name], last.events[BASKET_KEY.name][0])

@@ -125,7 +125,10 @@ def _dataset_of(
     folder = home.datasets / f"{predictor.source}-{digest[:12]}"
     if not folder.exists():
         message = "the dataset that the model was trained on is not there"
-        remedy = f"Ingest source {predictor.source} again, or name its folder with --home"
+        remedy = (
+            f"Ingest source {predictor.source} again or name its folder with --home; where files "
+            "or program have changed since, train again"
+        )
         raise InputError([Fault(str(folder), message, remedy)])
     return open_dataset(folder)[0]
 

@@ -14,6 +14,7 @@ from data.dataset import open_dataset
 from data.validation import InputError
 from pipelines import compress, predict, tracking, train
 from pipelines.compression_study import profiles
+from pipelines.compression_study.fine_tuning import FineTuning
 from pipelines.compression_study.predictor import PredictorStudy
 from pipelines.compression_study.trained_predictor import open_predictor
 from pipelines.home import Home
@@ -101,7 +102,10 @@ def test_a_perceptron_is_pruned_compared_and_logged(home, trained_home, tmp_path
 
 
 def test_a_refitted_graph_network_keeps_its_calibration(copied, monkeypatch):
-    smoke = replace(profiles.PREDICTOR["smoke"], methods=("magnitude",), sparsities=(0.5,))
+    smoke = profiles.PREDICTOR["smoke"]
+    plan = replace(smoke.plan, methods=("magnitude",), sparsities=(0.5,))
+    # No step of fine-tuning changes anything.
+    smoke = replace(smoke, plan=plan, fine_tuning=FineTuning(1, 0.0), fine_tuned_sparsities=(0.5,))
     monkeypatch.setattr(compress, "PREDICTOR", {"smoke": smoke})
     uri = f"runs:/{logged_run(copied, 'gnn').info.run_id}/model"
     printed = compressed(uri, copied)

@@ -21,7 +21,7 @@ def row(sparsity, f1=0.7, at_threshold=0.72, cross_entropy=0.65):
 
 
 def chosen(*rows):
-    return chosen_row(pd.DataFrame(rows), DENSE)["sparsity"]
+    return chosen_row([pd.DataFrame(rows)], DENSE)["sparsity"]
 
 
 @pytest.mark.parametrize(
@@ -37,8 +37,13 @@ def test_better_figures_are_no_reason_against_a_network():
 
 def test_of_equally_sparse_ones_the_likeliest_is_chosen():
     rows = pd.DataFrame([row(0.9, cross_entropy=0.651), row(0.9, cross_entropy=0.649)])
-    assert chosen_row(rows, DENSE)["validation_cross_entropy"] == 0.649
+    assert chosen_row([rows], DENSE)["validation_cross_entropy"] == 0.649
 
 
 def test_where_all_are_worse_the_likeliest_is_chosen():
     assert chosen(row(0.5, cross_entropy=0.66), row(0.8, f1=0.1, cross_entropy=0.655)) == 0.8
+
+
+def test_it_is_told_which_table_the_network_is_of():
+    tables = [pd.DataFrame([row(0.5)]), pd.DataFrame([row(0.8), row(0.9)])]
+    assert chosen_row(tables, DENSE)["frame"] == 1
