@@ -4,8 +4,8 @@ Every part of a case is measured in a fresh process; contenders that are compare
 Figures are medians with quartiles, and how many times as much as the first contender. The roofline
 is the least time that the machine's own rates allow, measured in the same process.
 
-Close whatever else runs on the machine. The cases scoring and growth take long; what they have
-measured is kept, so a killed run goes on where it was.
+Close whatever else runs on the machine. The cases scoring, predict and growth take long; what they
+have measured is kept, so a killed run goes on where it was.
 """
 
 import json
@@ -44,6 +44,7 @@ CaseName = Literal[
     "full_batch_step",
     "sampling",
     "scoring",
+    "predict",
     "several_processes",
     "growth",
     "gauss_newton_step",
@@ -60,7 +61,8 @@ class Arguments:
 
     cases: tuple[CaseName, ...] = get_args(CaseName)
     """full_batch_step: a training step of sage against stock PyG. sampling: neighbour sampling
-    against plain torch. scoring: fitting and scoring with every default model.
+    against plain torch. scoring: fitting and scoring with every default model. predict: a file of
+    scores from a file of events, in portions against the whole file at once, at two sizes.
     several_processes: training by two processes of one thread against one. growth: ingest,
     features, graph, an epoch and scoring at four sizes. gauss_newton_step: a step of exact
     Gauss-Newton in a reversible network against SGD and against the SVD of its features. pruning: a
@@ -80,11 +82,11 @@ class Arguments:
     """How often what takes seconds is measured, after once to warm up; what takes minutes is
     measured once."""
     epochs: int | None = None
-    """Epochs of the neural models in scoring (default: each model's own)."""
+    """Epochs of the neural models in scoring and predict (default: each model's own)."""
     seed: int = 0
     """Seed of synthetic data, models and draws."""
     again: bool = False
-    """Measure again what is kept of scoring and growth."""
+    """Measure again what is kept of scoring, predict and growth."""
     home: Path = Path("artifacts")
     """Folder of all state: synthetic data, measurements, MLflow database and artifacts."""
 

@@ -23,6 +23,9 @@ from returns.predictor import ReturnPredictor
 from returns.reasons.contributions import Explainable
 from returns.resident.predictor import ResidentPredictor
 
+ROWS_AT_ONCE = 1 << 15
+"""Order lines scored at a time where nothing else is said."""
+
 
 @dataclass(frozen=True)
 class Arguments:
@@ -38,7 +41,7 @@ class Arguments:
     reasons: int = 0
     """Main reasons to write beside each score, at most so many: what it is, its value for the
     order line, and what it adds to the log-odds (JSON text in a .csv; see docs/reasons.md)."""
-    rows_at_once: int = 1 << 15
+    rows_at_once: int = ROWS_AT_ONCE
     """Order lines whose features and neighbours are held at a time: more take more memory and
     hardly less time. No score depends on it."""
     home: Path = Path("artifacts")
@@ -72,7 +75,14 @@ def main(arguments: Arguments, console: Console) -> None:
             message = f"the model '{predictor.model.name}' gives no reasons"
             raise InputError([Fault("--reasons", message, "Leave it out, or use another model")])
         reporter.progress("load model", 1, 1)
-        scored = score_events(predictor, arguments, reporter)
+        scored = score_events(
+            predictor,
+            arguments.events,
+            arguments.out,
+            arguments.rows_at_once,
+            arguments.reasons,
+            reporter,
+        )
     console.print(
         f"{scored.num_scored:,} events scored, {scored.num_returned:,} decided as returned "
         f"(probability at least {predictor.calibration.threshold:.4f}): {arguments.out}",
@@ -86,23 +96,36 @@ def main(arguments: Arguments, console: Console) -> None:
 
 
 def score_events(
-    predictor: ReturnPredictor, arguments: Arguments, reporter: ProgressReporter
+    predictor: ReturnPredictor,
+    events: Path,
+    out: Path,
+    rows_at_once: int,
+    reasons: int,
+    reporter: ProgressReporter,
 ) -> Scored:
-    """Read the events, and write the scores of as many at a time as wanted.
+    """Read the events, and write the scores of some at a time.
+
+    Args:
+        predictor: Scores them.
+        events: The file of them, in the source's own format.
+        out: Where to write the scores, whole or not at all.
+        rows_at_once: Events scored at a time.
+        reasons: Main reasons wanted of each event at most.
+        reporter: Told of progress.
 
     Raises:
         InputError: The events cannot be used.
     """
     reporter.progress("read events", 0, 1)
-    new = reader(predictor.source, predictor.options).read_new_events(arguments.events)
+    new = reader(predictor.source, predictor.options).read_new_events(events)
     reporter.progress("read events", 1, 1)
     reporter.progress("prepare the past", 0, 1)
     resident = ResidentPredictor.of(predictor)
     reporter.progress("prepare the past", 1, 1)
     num_events, num_returned = new.events.num_rows, 0
     reporter.progress("score", 0, num_events, unit="rows")
-    with score_file(arguments.out) as file:
-        for scores in resident.score_in_portions(new, arguments.rows_at_once, arguments.reasons):
+    with score_file(out) as file:
+        for scores in resident.score_in_portions(new, rows_at_once, reasons):
             file.write(scores)
             num_returned += int(pc.sum(scores["decision"]).as_py() or 0)
             reporter.progress("score", file.num_rows, num_events, unit="rows")

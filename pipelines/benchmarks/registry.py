@@ -9,6 +9,7 @@ CASES: dict[str, str] = {
     "full_batch_step": "pipelines.benchmarks.full_batch_step.FullBatchStep",
     "sampling": "pipelines.benchmarks.sampling.Sampling",
     "scoring": "pipelines.benchmarks.scoring.Scoring",
+    "predict": "pipelines.benchmarks.predicting.Predicting",
     "several_processes": "pipelines.benchmarks.several_processes.SeveralProcesses",
     "growth": "pipelines.benchmarks.growth.Growth",
     "gauss_newton_step": "pipelines.benchmarks.gauss_newton_step.GaussNewtonStep",

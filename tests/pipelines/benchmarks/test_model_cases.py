@@ -1,12 +1,24 @@
 """The cases that run whole models: scoring, and growth with the number of events."""
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
 
 from pipelines.benchmarks.growth import EPOCH, EVENTS, FACTORS, INGEST, SIZE, STAGES, Growth
 from pipelines.benchmarks.measurement import CPU, GROWTH, PEAK, WALL, Measurement
+from pipelines.benchmarks.predicting import (
+    BYTES,
+    GROWN,
+    MICROSECONDS,
+    MODELS,
+    PORTIONS,
+    ROWS,
+    ROWS_PER_CPU,
+    WHOLE,
+    Predicting,
+)
 from pipelines.benchmarks.scoring import FIT, RATE, SCORE, Scoring
 from pipelines.benchmarks.several_processes import LOSS, SeveralProcesses
 from pipelines.model_arguments import DEFAULT_MODELS
@@ -33,6 +45,46 @@ def test_a_model_is_fitted_once_and_scores_repeatedly(settings, require_sound, m
     num_events = by_key[SCORE, RATE].values[0] * by_key[SCORE, WALL].values[0]
     assert num_events == pytest.approx(2900, rel=0.1)  # the twin's test half at this scale
     assert set(case.figures(measurements)) == {case.name}
+
+
+def test_a_file_is_scored_in_portions_and_whole_at_two_sizes(settings, require_sound):
+    case, settings = Predicting(), replace(settings, repeats=1)
+    assert case.parts(settings) == MODELS
+    measurements = case.measure("lightgbm", settings)
+    require_sound(measurements)
+    by_key = {(row.subject, row.contender, row.quantity): row for row in measurements}
+    subjects = list(dict.fromkeys(subject for subject, _, _ in by_key))
+    quantities = (WALL, CPU, ROWS, ROWS_PER_CPU, GROWN)
+    assert set(by_key) == set(product(subjects, (PORTIONS, WHOLE), quantities))
+    numbers = [
+        by_key[subject, PORTIONS, ROWS].values[0] * by_key[subject, PORTIONS, WALL].values[0]
+        for subject in subjects
+    ]
+    assert numbers[0] == pytest.approx(2900, rel=0.1)  # the twin's test half at this scale
+    assert numbers[1] == pytest.approx(4 * numbers[0])
+    assert set(case.figures(measurements)) == {case.name}
+    # What is left is the file: its folder is gone.
+    assert sorted(path.name for path in settings.home.iterdir()) == ["datasets", "synthetic"]
+
+
+def test_what_one_more_row_takes_does_not_count_the_start():
+    measurements = [
+        Measurement(f"gnn, {rows:,} rows", way, quantity, (figure,))
+        for rows in (1000, 4000)
+        for way in (PORTIONS, WHOLE)
+        for quantity, figure in (
+            (CPU, 5 + rows * 2e-5),
+            (ROWS_PER_CPU, rows / (5 + rows * 2e-5)),
+            (GROWN, 0.1 + rows * 50 / 2**30),
+        )
+    ]
+    found = {
+        (row.subject, row.quantity): row.values[0] for row in Predicting().conclude(measurements)
+    }
+    assert found[f"gnn, {PORTIONS}", MICROSECONDS] == pytest.approx(20)
+    assert found[f"gnn, {WHOLE}", BYTES] == pytest.approx(50)
+    assert len(found) == 4
+    assert not Predicting().conclude(measurements[: len(measurements) // 2])
 
 
 def test_two_processes_and_one_fit_in_turns_to_a_like_loss(settings, require_sound):
