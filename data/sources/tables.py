@@ -15,6 +15,7 @@ import pyarrow as pa
 from data.reporter import Reporter
 from data.schema import Role
 from data.sources.base import Options, SourceTables, no_rejects
+from data.sources.mapped.blocks import read_scored_rows, with_texts
 from data.sources.mapped.canonical import (
     empty_nodes,
     event_table,
@@ -34,11 +35,11 @@ from data.sources.mapped.description import (
 from data.sources.mapped.rows import ParsedRows
 from data.sources.mapped.splitting import assign_splits
 from data.sources.mapped.text import (
-    Selection,
     frame_text_rows,
     read_text_rows,
     table_text_rows,
 )
+from data.sources.mapped.text_rows import Selection
 from data.sources.mapping import load_mapping, parse_mapping
 from data.sources.new_events import NewEventColumn
 from data.validation import Fault, InputError
@@ -178,9 +179,7 @@ class Tables:
         events: ReadTable | None = None
         nodes: dict[Owner, ReadTable] = {}
         with _collecting(faults):
-            rows = self._rows_of_file(located[Owner.ORDER], scoring=True)
-            rows.check_columns()
-            events = _unlabelled(rows)
+            events = self._events_to_score(located[Owner.ORDER])
         for owner, table in self._node_tables().items():
             if path.is_dir() and located[owner].is_file():
                 with _collecting(faults):
@@ -282,16 +281,21 @@ class Tables:
         return [located[owner] for owner in self._node_tables()]
 
     def _labelled_events(self, path: Path) -> ReadTable:
-        rows = self._rows_of_file(path, scoring=False)
+        rows = self._rows_of_file(path)
         rows.check_columns()
         flat = flat_events(rows, self._mapping.split.column, scoring=False)
         rows.check_any_left()
         split, days = assign_splits(flat, self._mapping.split, path.name)
         return ReadTable(with_split(flat, split), rows.rejects(), {**rows.counts(), **days})
 
-    def _rows_of_file(self, path: Path, *, scoring: bool) -> ParsedRows:
+    def _events_to_score(self, path: Path) -> ReadTable:
         mapping, part = self._mapping.events, self._mapping.split.column
-        text = read_text_rows(path, mapping, _selection(mapping, part, scoring))
+        rows = read_scored_rows(path, mapping, _selection(mapping, part, scoring=True))
+        return ReadTable(_to_score(rows.flat), rows.rejects, rows.counts)
+
+    def _rows_of_file(self, path: Path) -> ParsedRows:
+        mapping, part = self._mapping.events, self._mapping.split.column
+        text = read_text_rows(path, mapping, _selection(mapping, part, scoring=False))
         parts = [] if part is None else [split_column(part)]
         return ParsedRows(text, mapping, [*mapping.columns, *parts])
 
@@ -307,15 +311,16 @@ class Tables:
                 if not scoring:
                     differing = num_differing(events.table, owner, columns)
                     counts[f"{owner}s_with_differing_rows"] = differing
-                tables[owner] = ReadTable(table, counts=counts)
+                tables[owner] = ReadTable(with_texts(table), counts=counts)
             elif owner in nodes:
                 tables[owner] = nodes[owner]
             else:
-                key_type = events.table.schema.field(f"{owner}_key").type
+                nothing = with_texts(events.table.slice(0, 0))
+                key_type = nothing.schema.field(f"{owner}_key").type
                 tables[owner] = ReadTable(empty_nodes(mapping, owner, key_type))
         read = [events, *tables.values()]
         return SourceTables(
-            events=event_table(events.table, self._mapping.events),
+            events=with_texts(event_table(events.table, self._mapping.events)),
             customers=tables[Owner.CUSTOMER].table,
             variants=tables[Owner.VARIANT].table,
             rejects=pa.concat_tables([each.rejects for each in read]),
@@ -346,8 +351,11 @@ def _read_nodes(path: Path, mapping: TableMapping, owner: Owner, *, scoring: boo
 
 def _unlabelled(rows: ParsedRows) -> ReadTable:
     flat = flat_events(rows, None, scoring=True)
-    split = pa.chunked_array([pa.repeat("test", flat.num_rows)])
-    return ReadTable(with_split(flat, split), rows.rejects(), rows.counts())
+    return ReadTable(_to_score(flat), rows.rejects(), rows.counts())
+
+
+def _to_score(flat: pa.Table) -> pa.Table:
+    return with_split(flat, pa.chunked_array([pa.repeat("test", flat.num_rows)]))
 
 
 def _selection(mapping: TableMapping, part: str | None, scoring: bool) -> Selection:

@@ -37,10 +37,12 @@ def join_key(parts: Sequence[pa.ChunkedArray], required: int) -> pa.ChunkedArray
 
 def codes(values: pa.ChunkedArray) -> np.ndarray:
     """Number the distinct values in order of first appearance, -1 for null; int64 `(num_rows,)`."""
-    encoded = values.combine_chunks().dictionary_encode()
-    if isinstance(encoded, pa.ChunkedArray):
-        encoded = encoded.combine_chunks()
-    indices = encoded.indices
+    given = values.combine_chunks()
+    if isinstance(given, pa.ChunkedArray):
+        given = given.combine_chunks()
+    if pa.types.is_dictionary(given.type):
+        given = given.indices  # numbered in another order, perhaps with gaps
+    indices = given.dictionary_encode().indices
     if indices.null_count:
         indices = pc.fill_null(indices, -1)
     return np.asarray(indices.to_numpy(), dtype=np.int64)

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from data.sources.mapped.description import ColumnMapping, ColumnType, Limits, TableMapping
 from data.sources.mapped.keys import codes, first_rows
 from data.sources.mapped.parsing import parse_column, typed_column, within_years_before
-from data.sources.mapped.text import TextRows
+from data.sources.mapped.text_rows import TextRows
 from data.validation import Fault, InputError, RowSieve, unparsed
 
 MOST_REASONS_SHOWN = 3
@@ -22,6 +22,8 @@ class ParsedRows:
     Attributes:
         values: One column per mapped column; a column that the input lacks is all null.
         table: The mapping of the input.
+        legible: Columns of which some value could be read.
+        illegible: Columns of which some value could not.
     """
 
     def __init__(self, text: TextRows, table: TableMapping, columns: Sequence[ColumnMapping]):
@@ -34,10 +36,12 @@ class ParsedRows:
         """
         self.table = table
         self.values: dict[str, pa.ChunkedArray] = {}
+        self.legible: set[str] = set()
+        self.illegible: set[str] = set()
         self._text = text
         self._sieve = RowSieve(text.file, len(text.numbers), text.all_text)
-        self._unreadable_columns: list[ColumnMapping] = []
         self._nulled: dict[str, np.ndarray] = {}
+        self._columns = columns
         for column in columns:
             self._parse(column)
         for column in columns:
@@ -89,8 +93,7 @@ class ParsedRows:
             conflict = differs[code]
             reason = f"column '{column}': conflicting label, rows with this key disagree"
             self.reject(self._mask(kept[conflict]), reason)
-        reason = f"column '{column}': an earlier row has the same {what}"
-        self.reject(self._mask(kept[repeated]), reason)
+        self.reject(self._mask(kept[repeated]), repeated_key(column, what))
 
     def keep(self, table: pa.Table) -> pa.Table:
         """The rows of a table that are without a fault.
@@ -127,8 +130,7 @@ class ParsedRows:
         Raises:
             InputError: Carries a fault for each such column.
         """
-        if self._unreadable_columns:
-            raise InputError([self._column_fault(column) for column in self._unreadable_columns])
+        check_legible(self._text.file, self._columns, self.illegible - self.legible)
 
     def check_any_left(self) -> None:
         """Refuse the input if every row was set aside.
@@ -156,9 +158,10 @@ class ParsedRows:
         is_label = column.source == self.table.returned
         reason = "label outside {0, 1}" if is_label else f"not {_wanted(column)}"
         self.reject(parsed.unreadable, f"column '{column.source}': {reason}")
-        some_readable = parsed.values.null_count < len(self) or parsed.impossible.any()
-        if parsed.unreadable.any() and not some_readable:
-            self._unreadable_columns.append(column)
+        if parsed.values.null_count < len(self) or parsed.impossible.any():
+            self.legible.add(column.source)
+        if parsed.unreadable.any():
+            self.illegible.add(column.source)
         self._count(f"placeholder_{column.name}", parsed.placeholder)
         self._count(f"impossible_{column.name}", parsed.impossible)
 
@@ -172,15 +175,36 @@ class ParsedRows:
         if rows.any():
             self._nulled[name] = rows | self._nulled.get(name, False)
 
-    def _column_fault(self, column: ColumnMapping) -> Fault:
-        message = f"not one of its values is {_wanted(column)}"
-        remedy = "Correct the column's `type`, format or `values` in the mapping, or the file"
-        return Fault(self._text.file, message, remedy, column=column.source)
-
     def _mask(self, rows: np.ndarray) -> np.ndarray:
         mask = np.zeros(len(self), dtype=bool)
         mask[rows] = True
         return mask
+
+
+def repeated_key(column: str | None, what: str) -> str:
+    """Why a row is set aside whose key an earlier row has; as of `ParsedRows.reject_repeated`."""
+    return f"column '{column}': an earlier row has the same {what}"
+
+
+def check_legible(file: str, columns: Sequence[ColumnMapping], illegible: set[str]) -> None:
+    """Refuse an input of which a whole column could not be read.
+
+    Args:
+        file: Name of the input.
+        columns: Its columns.
+        illegible: Names of those of which no value could be read.
+
+    Raises:
+        InputError: Carries a fault for each such column.
+    """
+    remedy = "Correct the column's `type`, format or `values` in the mapping, or the file"
+    faults = [
+        Fault(file, f"not one of its values is {_wanted(each)}", remedy, column=each.source)
+        for each in columns
+        if each.source in illegible
+    ]
+    if faults:
+        raise InputError(faults)
 
 
 def _wanted(column: ColumnMapping) -> str:

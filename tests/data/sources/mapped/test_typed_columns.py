@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from data.sources.mapped.columns import split_column
 from data.sources.mapped.description import ColumnType, Limits
 from data.sources.mapped.parsing import parse_column, typed_column
-from data.sources.mapped.text import Selection, table_text_rows
+from data.sources.mapped.text import table_text_rows
+from data.sources.mapped.text_rows import Selection
 
 ANY = Limits()
 VALUES = {
