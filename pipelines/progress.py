@@ -50,7 +50,11 @@ class ProgressReporter:
         if total is not None and completed >= total and task in self._started:
             seconds = time.perf_counter() - self._started.pop(task)
             if not self._progress.console.is_terminal:
-                rate = f", {total:,.0f} {unit}, {total / seconds:,.0f} a second" if unit else ""
+                rate = (
+                    f", {total:,.0f} {unit}, {total / max(seconds, 1e-9):,.0f} a second"
+                    if unit
+                    else ""
+                )
                 self._progress.console.print(f"{task}: done in {seconds:.1f} s{rate}")
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
