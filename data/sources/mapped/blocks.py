@@ -72,8 +72,8 @@ def read_scored_rows(path: Path, mapping: TableMapping, selection: Selection) ->
             rows.reject(np.ones(len(rows), dtype=bool), repeated_key(mapping.row_id, WHAT_REPEATS))
             rejects.append(rows.rejects())
         flat = flat.filter(pa.array(~repeated))
-    found = pa.concat_tables(rejects)
-    return ScoredRows(flat, found.sort_by("row") if repeated.any() else found, +counts)
+    # Ragged rows may come with the block before theirs, repeated ones after all.
+    return ScoredRows(flat, pa.concat_tables(rejects).sort_by("row"), +counts)
 
 
 def with_dictionaries(table: pa.Table) -> pa.Table:
