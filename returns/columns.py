@@ -121,7 +121,9 @@ def quantity_names(schema: pa.Schema) -> list[str]:
 
 def quantity(column: pa.ChunkedArray) -> np.ndarray:
     """A numeric column as float64, NaN for null."""
-    return np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
+    if column.type != pa.float64():
+        column = column.cast(pa.float64())
+    return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
 def level_codes(column: pa.ChunkedArray) -> np.ndarray:

@@ -63,7 +63,9 @@ class FeatureEncoder:
             numeric[:, position] = _as_float(columns[name])
         categorical = np.empty((columns.num_rows, len(self.levels)), dtype=np.int32)
         for position, (name, levels) in enumerate(self._level_arrays.items()):
-            code = pc.index_in(columns[name].cast(pa.string()), value_set=levels)
+            column = columns[name]
+            text = column if pa.types.is_string(column.type) else column.cast(pa.string())
+            code = pc.index_in(text, value_set=levels)
             categorical[:, position] = filled(code, -1)
         return FeatureMatrix(
             numeric=numeric,

@@ -82,6 +82,8 @@ def as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     Raises:
         pa.ArrowException: Its type is no plain one.
     """
+    if pa.types.is_string(column.type):
+        return column
     if pa.types.is_dictionary(column.type):
         return as_text(pc.cast(column, column.type.value_type))
     if pa.types.is_timestamp(column.type):
