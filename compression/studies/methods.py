@@ -6,12 +6,12 @@ from itertools import product
 from types import MappingProxyType
 
 from compression.curvature import Curvature
+from compression.greedy import GreedyByRow
 from compression.joint import JointSelection
 from compression.learning import LearnedInverse
 from compression.likelihoods import Likelihood, Tempered
 from compression.rivals.block import BlockFisher
 from compression.rivals.diagonal import DiagonalFisher
-from compression.rivals.greedy import GreedyByRow
 from compression.rivals.layerwise import LayerwiseHessian
 from compression.rivals.low_rank import LowRankFisher
 from compression.rivals.magnitude import Magnitude
@@ -56,8 +56,8 @@ class Grid:
         dampings: Of every method that has any.
         samples: Pairs of a number of gradients and the examples of each.
         exact_samples: The same for exact Fisher matrices, of which only the product counts.
-        temperatures: Of tempered methods, which try no other sample than the last: all methods
-            have as many settings.
+        temperatures: Of tempered methods, which try no other sample than the last, so that all
+            methods have as many settings; 1 leaves the network as it is.
         steps: In which an inverse is learned that weights are ranked by.
         metric_steps: The same where it is no more than the metric of a joint selection.
     """
@@ -73,10 +73,18 @@ class Grid:
         """Settings of methods that estimate from gradients."""
         return tuple(Setting(d, *s) for s, d in product(self.samples, self.dampings))
 
-    def learned_settings(self) -> tuple[Setting, ...]:
-        """Settings of methods that rank by a learned inverse, or by layers' inputs."""
+    def layer_settings(self) -> tuple[Setting, ...]:
+        """Settings of methods whose estimate is made of so many batches."""
         return tuple(
             Setting(d, *s, steps=self.steps) for s, d in product(self.exact_samples, self.dampings)
+        )
+
+    def learned_settings(self) -> tuple[Setting, ...]:
+        """Settings of methods that rank by a learned inverse."""
+        sample = self.exact_samples[-1]
+        return tuple(
+            Setting(d, *sample, temperature=t, steps=self.steps)
+            for t, d in product(self.temperatures, self.dampings)
         )
 
     def joint_settings(self) -> tuple[Setting, ...]:
@@ -185,7 +193,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             "OBC: each layer's outputs by least squares, greedy by rows",
             lambda setting, batch_size: LayerwiseHessian(-(-setting.num_examples // batch_size)),
             lambda setting: GreedyByRow(),
-            Grid.learned_settings,
+            Grid.layer_settings,
         ),
         "chita": Method(
             "CHITA: joint selection on the quadratic of few gradients",
@@ -200,7 +208,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             Grid.gradient_settings,
         ),
         "fishleg": Method(
-            "FishLeg: learned Kronecker inverse, exact group update",
+            "FishLeg: learned Kronecker inverse of the tempered network, exact group update",
             _learned,
             _ranked,
             Grid.learned_settings,
@@ -209,7 +217,13 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             "FishLeg: learned inverse of three Kronecker factors, exact group update",
             _learned_three_factor,
             _ranked,
-            Grid.learned_settings,
+            Grid.layer_settings,
+        ),
+        "fishleg_greedy": Method(
+            "FishLeg: greedy by rows on the learned inverse of the tempered network",
+            _learned,
+            lambda setting: GreedyByRow(),
+            Grid.tempered_settings,
         ),
         "fishleg_joint": Method(
             "FishLeg: joint selection on the exact Fisher, learned inverse as metric",

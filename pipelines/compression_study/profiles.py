@@ -43,7 +43,7 @@ GRID = Grid(
     dampings=(1e-4, 1e-3, 1e-2, 3e-2, 1e-1, 1.0),
     samples=((1000, 1), (1000, 16), (2000, 8)),
     exact_samples=((1000, 2), (1000, 4), (1000, 8)),
-    temperatures=(2.0, 4.0, 8.0),
+    temperatures=(1.0, 2.0, 4.0),
 )
 STAGE_GRID = Grid(
     dampings=(1e-4, 1e-3, 1e-2, 3e-2, 1e-1, 1.0),
@@ -62,7 +62,7 @@ MLPNET: Mapping[ProfileName, MLPNetProfile] = MappingProxyType(
     {
         "smoke": MLPNetProfile(
             Plan(
-                methods=("magnitude", "block_fisher", "chita", "fishleg_joint"),
+                methods=("magnitude", "block_fisher", "chita", "fishleg_greedy", "fishleg_joint"),
                 sparsities=(0.9,),
                 stages=(1,),
                 seeds=(0,),

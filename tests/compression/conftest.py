@@ -12,6 +12,8 @@ from compression.likelihoods import Bernoulli, Categorical, Gaussian, Likelihood
 from compression.parameters import collect_parameters
 from compression.problem import Inputs, Problem
 
+NUM_EXAMPLES, BATCH = 60, 20
+
 LIKELIHOODS = {
     "categorical": Categorical,
     "bernoulli": Bernoulli,
@@ -84,3 +86,20 @@ def small_network() -> Callable[[], nn.Module]:
         return nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3, bias=False))
 
     return make
+
+
+@pytest.fixture
+def problem(make_problem: Callable[..., Problem]) -> Problem:
+    """A small classifier."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3, bias=False))
+    return make_problem(network, Categorical(), damping=0.05)
+
+
+@pytest.fixture
+def loader() -> list[tuple[Tensor, Tensor]]:
+    """Its data, for some dozens of gradients."""
+    generator = torch.Generator().manual_seed(1)
+    inputs = torch.randn(NUM_EXAMPLES, 5, generator=generator, dtype=torch.float64)
+    targets = torch.randint(3, (NUM_EXAMPLES,), generator=generator)
+    return list(zip(inputs.split(BATCH), targets.split(BATCH), strict=True))

@@ -1,27 +1,7 @@
-"""A small classifier in float64, with data for some dozens of gradients."""
+"""Checks of estimates against the dense matrices they stand for."""
 
 import pytest
 import torch
-from torch import nn
-
-from compression.likelihoods import Categorical
-
-NUM_EXAMPLES, BATCH = 60, 20
-
-
-@pytest.fixture
-def problem(make_problem):
-    torch.manual_seed(0)
-    network = nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3, bias=False))
-    return make_problem(network, Categorical(), damping=0.05)
-
-
-@pytest.fixture
-def loader():
-    generator = torch.Generator().manual_seed(1)
-    inputs = torch.randn(NUM_EXAMPLES, 5, generator=generator, dtype=torch.float64)
-    targets = torch.randint(3, (NUM_EXAMPLES,), generator=generator)
-    return list(zip(inputs.split(BATCH), targets.split(BATCH), strict=True))
 
 
 @pytest.fixture

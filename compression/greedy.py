@@ -1,16 +1,20 @@
-"""Optimal Brain Compression's order: one weight of a row after the other, exactly compensated."""
+"""Greedy removal: one weight of a row after the other, the others making up for it at once."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from compression.compensation import group_update
 from compression.errors import StructureError
-from compression.rivals.layerwise import LayerwiseHessian
+from compression.factored import Factored
 from compression.selection import PruningStep
 
 REMOVALS_BETWEEN_COMPACTIONS = 64
 """Removed inputs stay in the matrices, as zeros, until so many have gathered."""
+
+LARGEST = 2**27
+"""Numbers of the inverses of the rows that are worked on at once: half a GiB in float32."""
 
 
 def removal_costs(weights: Tensor, inverse: Tensor) -> Tensor:
@@ -61,11 +65,24 @@ def removal_costs(weights: Tensor, inverse: Tensor) -> Tensor:
 class GreedyByRow:
     """Solver that removes by greedy costs within rows, compared across rows and layers.
 
-    It needs `LayerwiseHessian` and unstructured sparsity; the kept weights of each row are the
-    least squares solution on its support.
+    A row is what an output of a layer reads. While one of its weights goes after the other, the
+    others make up for it at once, so that the set is found as a set, at the price of about
+    `rows inputs^3` operations a layer; between rows, costs are taken to add up. The kept weights
+    are the least ones on their support. It needs unstructured sparsity and an inverse that is known
+    part by part: that of a family, or of `LayerwiseHessian` for Optimal Brain Compression.
+
+    Attributes:
+        tolerance: Of the group update.
+        max_iterations: Of the group update.
     """
 
-    needs_gradient: bool = False
+    tolerance: float = 1e-6
+    max_iterations: int = 600
+
+    @property
+    def needs_gradient(self) -> bool:
+        """No."""
+        return False
 
     def __call__(self, step: PruningStep) -> tuple[Tensor, Tensor]:
         """Mask and weights after a step of pruning.
@@ -74,13 +91,46 @@ class GreedyByRow:
             StructureError: The curvature or the structure is another.
         """
         curvature = step.curvature
-        if not isinstance(curvature, LayerwiseHessian) or step.structure != "unstructured":
+        parts = curvature.factored()
+        if parts is None or step.structure != "unstructured":
             raise StructureError(
-                "greedy removal by rows needs curvature LayerwiseHessian and unstructured sparsity"
+                "greedy removal by rows needs unstructured sparsity and an inverse that is known "
+                "part by part: a learned one, or LayerwiseHessian"
             )
         costs = torch.zeros_like(step.weights)
-        for slot in curvature.matrices():
-            rows = step.weights[slot.positions].view(slot.shape[0], -1)
-            costs[slot.positions] = removal_costs(rows, curvature.inverse(slot)).view(-1)
+        for part in parts:
+            _add_costs(costs, step.weights, step.mask & step.candidates.reachable, part)
         mask = step.select(costs)
-        return mask, curvature.compensated(step.weights, mask)
+        weights = curvature.compensated(step.weights, mask)
+        if weights is None:
+            weights = group_update(
+                step.weights,
+                step.mask & ~mask,
+                curvature.inverse_product,
+                curvature.inverse_diagonal(),
+                self.tolerance,
+                self.max_iterations,
+            )
+        return mask, torch.where(mask, weights, 0)
+
+
+def _add_costs(costs: Tensor, weights: Tensor, removable: Tensor, part: Factored) -> None:
+    """Costs of a part's removable weights, in place; of its rows, some at a time.
+
+    A block of the inverse leaves all outside of it free to make up for what goes, so weights that
+    stay whatever happens, such as biases, are left out of it.
+    """
+    groups, rows, columns = part.positions.shape
+    positions = part.positions.view(groups * rows, columns)
+    outer = part.outer.view(groups * rows, columns)
+    group = torch.arange(groups, device=costs.device).repeat_interleave(rows)
+    share = torch.ones_like(outer[:, 0])
+    if part.row_gram is not None:
+        share = part.row_gram.diagonal(dim1=1, dim2=2).flatten()
+    for some in torch.split(torch.arange(len(positions)), max(1, LARGEST // columns**2)):
+        place = positions[some]
+        kept = (place >= 0) & removable[place.clamp(min=0)]
+        root = torch.where(kept, outer[some], 0) * share[some].sqrt().unsqueeze(1)
+        inverse = root.unsqueeze(2) * part.column_gram[group[some]] * root.unsqueeze(1)
+        found = removal_costs(torch.where(kept, weights[place.clamp(min=0)], 0), inverse)
+        costs[place[kept]] = found[kept]

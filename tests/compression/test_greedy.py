@@ -2,9 +2,11 @@ import pytest
 import torch
 from torch import nn
 
+from compression import greedy
 from compression.errors import StructureError
+from compression.greedy import REMOVALS_BETWEEN_COMPACTIONS, GreedyByRow, removal_costs
+from compression.learning import LearnedInverse
 from compression.likelihoods import Categorical
-from compression.rivals.greedy import REMOVALS_BETWEEN_COMPACTIONS, GreedyByRow, removal_costs
 from compression.rivals.layerwise import LayerwiseHessian
 from compression.rivals.low_rank import LowRankFisher
 from compression.surgeon import Surgeon
@@ -108,3 +110,63 @@ def test_other_curvature_or_structure_is_refused(curvature, structure):
     surgeon.fit()
     with pytest.raises(StructureError, match="greedy"):
         surgeon.step(0.5)
+
+
+def dense_inverse(curvature, size):
+    return curvature.inverse_product(torch.eye(size, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("family", ["diagonal", "block", "kronecker", "three_factor", "full"])
+def test_a_learned_inverse_is_taken_row_by_row(problem, loader, family, monkeypatch):
+    curvature = LearnedInverse(family, steps=5, warmup_batches=2)
+    surgeon = Surgeon(
+        problem.model, problem.likelihood, loader, curvature, damping=problem.damping,
+        solver=GreedyByRow(),
+    )  # fmt: skip
+    surgeon.fit()
+    space = surgeon.problem.space
+    weights, inverse = space.read(problem.model), dense_inverse(curvature, space.size)
+    seen = []
+    select = greedy.PruningStep.select
+
+    def remember(step, costs):
+        seen.append(costs)
+        return select(step, costs)
+
+    monkeypatch.setattr(greedy.PruningStep, "select", remember)
+    surgeon.step(0.5)
+    parts = list(curvature.factored())
+    for part in parts:
+        for positions in part.positions.flatten(end_dim=1):
+            row = positions[positions >= 0]
+            row = row[space.prunable[row]]
+            if not len(row):
+                continue
+            hessian = torch.linalg.inv(inverse[row][:, row])
+            torch.testing.assert_close(seen[0][row], one_by_one(weights[row], hessian))
+    removed = ~surgeon.mask
+    block = inverse[removed][:, removed]
+    expected = weights - inverse[:, removed] @ torch.linalg.solve(block, weights[removed])
+    torch.testing.assert_close(
+        space.read(problem.model), torch.where(removed, 0, expected), rtol=1e-4, atol=1e-6
+    )
+
+
+def test_a_second_stage_sees_the_kept_weights_alone(problem, loader, monkeypatch):
+    surgeon = pruned(problem, loader, LearnedInverse(steps=5), (0.3, 0.6), solver=GreedyByRow())
+    assert surgeon.sparsity == pytest.approx(0.6, abs=0.03)
+    weights = surgeon.problem.space.read(problem.model)
+    assert not weights[~surgeon.mask].any()
+    assert weights[surgeon.mask].isfinite().all()
+
+
+def test_rows_at_once_change_nothing(problem, loader, monkeypatch):
+    masks = []
+    state = {name: value.clone() for name, value in problem.model.state_dict().items()}
+    for largest in (greedy.LARGEST, 1):
+        monkeypatch.setattr(greedy, "LARGEST", largest)
+        problem.model.load_state_dict(state)
+        masks.append(
+            pruned(problem, loader, LearnedInverse(steps=5), (0.5,), solver=GreedyByRow()).mask
+        )
+    assert torch.equal(*masks)
