@@ -84,9 +84,7 @@ class _Client:
         Raises:
             OSError, EOFError, ValueError: The connection ends, or the answer is no HTTP.
         """
-        reader, writer = (
-            self._idle.pop() if self._idle else await asyncio.open_connection(*self._place)
-        )
+        reader, writer = await self._connection()
         try:
             writer.write(self._requests[request % len(self._requests)])
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
@@ -98,3 +96,12 @@ class _Client:
             raise
         self._idle.append((reader, writer))
         return status
+
+    async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection that is kept, or a new one; the service ends those that were idle long."""
+        while self._idle:
+            reader, writer = self._idle.pop()
+            if not reader.at_eof():
+                return reader, writer
+            writer.close()
+        return await asyncio.open_connection(*self._place)

@@ -16,7 +16,9 @@ from pipelines.service.server import listen
 
 
 @contextmanager
-def service(answer: Callable[[bytes], bytes], seconds: float = 0.0) -> Iterator[int]:
+def service(
+    answer: Callable[[bytes], bytes], seconds: float = 0.0, hangs_up: bool = False
+) -> Iterator[int]:
     """A server that answers one request after the other, each after some time; its port."""
     started, loop = threading.Event(), asyncio.new_event_loop()
     ports, turn = [], asyncio.Lock()
@@ -34,6 +36,8 @@ def service(answer: Callable[[bytes], bytes], seconds: float = 0.0) -> Iterator[
             if not (said := answer(body)):
                 break
             writer.write(said)
+            if hangs_up:
+                break
         writer.close()
 
     async def serve():
@@ -79,6 +83,11 @@ def test_whatever_is_no_200_is_an_error(answer):
     lost = offered.status == 0
     assert (offered.seconds[lost] == ANSWER_S).all()
     assert (offered.seconds[~lost] < ANSWER_S).all()
+
+
+def test_a_connection_that_was_ended_after_its_answer_is_not_used_again():
+    with service(lambda body: said(200), hangs_up=True) as port:
+        assert offer("127.0.0.1", port, [b"{}"], rate=20, number=6).errors == 0
 
 
 def test_nobody_there_is_an_error():
