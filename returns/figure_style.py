@@ -6,7 +6,7 @@ differ in line style as well.
 """
 
 from collections.abc import Iterator
-from itertools import cycle
+from itertools import count
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -50,6 +50,7 @@ def set_title(axes: Axes, title: str, protocol: Protocol, source: str) -> None:
 
 
 def line_styles() -> Iterator[dict[str, Any]]:
-    """Keyword arguments of one line after another: colour, line style, width."""
-    for colour, line in zip(cycle(COLOURS), cycle(LINE_STYLES), strict=False):
-        yield {"color": colour, "linestyle": line, "linewidth": 1.8}
+    """Keyword arguments of one line after another: colour, line style, width; 36 are distinct."""
+    for number in count():
+        line = LINE_STYLES[(number + number // len(COLOURS)) % len(LINE_STYLES)]
+        yield {"color": COLOURS[number % len(COLOURS)], "linestyle": line, "linewidth": 1.8}

@@ -1,6 +1,7 @@
 import io
 import subprocess
 import sys
+from itertools import islice
 
 import matplotlib
 import numpy as np
@@ -10,6 +11,7 @@ from sklearn.metrics import precision_score, recall_score, roc_curve
 
 from returns import plots
 from returns.evaluation import Estimate, evaluate
+from returns.figure_style import line_styles
 from returns.protocol import Protocol
 
 STRICT, SOURCE = Protocol.STRICT, "twin (synthetic)"
@@ -126,3 +128,8 @@ def test_one_class_and_extreme_scores_still_draw() -> None:
 def test_no_global_plotting_state_is_loaded() -> None:
     code = "import sys, returns.plots; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_thirty_six_lines_are_told_apart():
+    looks = {(style["color"], style["linestyle"]) for style in islice(line_styles(), 36)}
+    assert len(looks) == 36
