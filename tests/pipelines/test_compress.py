@@ -67,8 +67,10 @@ def test_the_mlpnet_is_pruned_compared_and_recorded(places, tmp_path, monkeypatc
 def test_the_resnet_is_trained_pruned_fine_tuned_and_recorded(places, tmp_path, monkeypatch):
     smoke = profiles.RESNET18["smoke"]
     settings = TrainingSettings(epochs=2, cut_epochs=1, batch_size=50, averaging=0.9)
+    methods = ("magnitude", profiles.THREE_FACTOR)
     smoke = replace(
         smoke,
+        plan=replace(smoke.plan, methods=methods),
         recipe=DenseRecipe(2, settings),
         num_images=2300,
         num_held_out=100,
@@ -86,7 +88,7 @@ def test_the_resnet_is_trained_pruned_fine_tuned_and_recorded(places, tmp_path, 
     assert "fit/training_loss" in dense.metrics
     for name in names - {"resnet18 dense smoke"}:
         table = pd.read_csv(tmp_path / "home" / "compression" / name / "cells.csv")
-        assert list(table["method"]) == list(profiles.CONVOLUTIONAL)
+        assert list(table["method"]) == list(methods)
         assert table["test_accuracy"].between(0, 1).all()
         assert "test_accuracy/fishleg_three_factor/1-stage/80" in recorded[name].data.metrics
 
