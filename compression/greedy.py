@@ -13,6 +13,9 @@ from compression.selection import PruningStep
 REMOVALS_BETWEEN_COMPACTIONS = 64
 """Removed inputs stay in the matrices, as zeros, until so many have gathered."""
 
+TOLERANCE, MAX_ITERATIONS = 1e-6, 600
+"""Of the group update: of very many weights that go, little is left to make up for them."""
+
 LARGEST = 2**27
 """Numbers of the inverses of the rows that are worked on at once: half a GiB in float32."""
 
@@ -70,14 +73,7 @@ class GreedyByRow:
     `rows inputs^3` operations a layer; between rows, costs are taken to add up. The kept weights
     are the least ones on their support. It needs unstructured sparsity and an inverse that is known
     part by part: that of a family, or of `LayerwiseHessian` for Optimal Brain Compression.
-
-    Attributes:
-        tolerance: Of the group update.
-        max_iterations: Of the group update.
     """
-
-    tolerance: float = 1e-6
-    max_iterations: int = 600
 
     @property
     def needs_gradient(self) -> bool:
@@ -98,8 +94,9 @@ class GreedyByRow:
                 "part by part: a learned one, or LayerwiseHessian"
             )
         costs = torch.zeros_like(step.weights)
+        removable = step.mask & step.candidates.reachable
         for part in parts:
-            _add_costs(costs, step.weights, step.mask & step.candidates.reachable, part)
+            _add_costs(costs, step.weights, removable, part)
         mask = step.select(costs)
         weights = curvature.compensated(step.weights, mask)
         if weights is None:
@@ -108,8 +105,8 @@ class GreedyByRow:
                 step.mask & ~mask,
                 curvature.inverse_product,
                 curvature.inverse_diagonal(),
-                self.tolerance,
-                self.max_iterations,
+                TOLERANCE,
+                MAX_ITERATIONS,
             )
         return mask, torch.where(mask, weights, 0)
 

@@ -10,6 +10,26 @@ from compression.parameters import ParameterSpace
 from compression.structures import Candidates
 
 
+def keep_zeros(network: nn.Module, optimizer: torch.optim.Optimizer) -> RemovableHandle:
+    """Keep weights that are exactly 0 now at 0 through an optimizer's steps.
+
+    Args:
+        network: Its parameters are looked at once, here.
+        optimizer: Of the network.
+
+    Returns:
+        A handle; its `remove()` ends it.
+    """
+    zeros = [(weight, weight.eq(0)) for weight in network.parameters()]
+
+    @torch.no_grad()
+    def after_step(optimizer: torch.optim.Optimizer, *arguments: Any) -> None:
+        for weight, is_zero in zeros:
+            weight.masked_fill_(is_zero, 0)
+
+    return optimizer.register_step_post_hook(after_step)
+
+
 class MaskedModel:
     """A model, which of its weights are kept, and how removed ones are held at 0.
 

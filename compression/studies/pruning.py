@@ -67,6 +67,10 @@ class Subject:
             reporter=reporter,
         )
 
+    def copied(self, surgeon: Surgeon) -> Surgeon:
+        """A copy of a surgeon at work on this that shares nothing but the data."""
+        return copy.deepcopy(surgeon, {id(self.loader): self.loader})
+
 
 class FittedOnce:
     """Curvature of the dense network, from which it is pruned to one sparsity after another."""
@@ -92,7 +96,7 @@ class FittedOnce:
             DivergedError: A loss is not finite.
         """
         started = time.perf_counter()
-        self._loader = subject.loader
+        self._subject = subject
         self._surgeon = subject.surgeon(method, setting, seed, reporter)
         self._surgeon.fit()
         self._seconds = time.perf_counter() - started
@@ -103,8 +107,7 @@ class FittedOnce:
         Raises:
             DivergedError: Compensation gave weights that are not finite.
         """
-        # The data are the one thing that a copy may share.
-        surgeon = copy.deepcopy(self._surgeon, {id(self._loader): self._loader})
+        surgeon = self._subject.copied(self._surgeon)
         started = time.perf_counter()
         surgeon.step(sparsity)
         return _pruned(surgeon, self._seconds + time.perf_counter() - started)

@@ -102,16 +102,11 @@ def quantised_networks(
     )
     fitted.fit()
     for sparsity in sparsities:
-        pruned = _copied(fitted, subject)
+        pruned = subject.copied(fitted)
         if sparsity > 0:
             pruned.step(sparsity)
             pruned.refine()
         for number in bits:
-            surgeon = _copied(pruned, subject)
+            surgeon = subject.copied(pruned)
             surgeon.quantise(number, compensate=quantiser.compensates)
             yield Quantised(surgeon.finalize(), sparsity, number)
-
-
-def _copied(surgeon: Surgeon, subject: Subject) -> Surgeon:
-    """A copy that shares nothing but the data."""
-    return copy.deepcopy(surgeon, {id(subject.loader): subject.loader})

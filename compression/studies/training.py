@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from compression.masking import keep_zeros
 from compression.studies.pictures import LabelledImages, cropped_and_flipped
 
 
@@ -109,9 +110,8 @@ class DenseTraining:
             cycle_momentum=False,
         )
         self._generator = torch.Generator().manual_seed(settings.seed)
-        self._zeros: list[tuple[Tensor, Tensor]] = []
         if keeps_zeros:
-            self._zeros = [(weight, weight == 0) for weight in self._network.parameters()]
+            keep_zeros(self._network, self._optimizer)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -143,7 +143,6 @@ class DenseTraining:
             self._optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             self._optimizer.step()
-            self._keep_zeros()
             self._schedule.step()
             self._average.update_parameters(self._network)
             total += loss.item()
@@ -188,11 +187,6 @@ class DenseTraining:
         self._optimizer.load_state_dict(state["optimizer"])
         self._schedule.load_state_dict(state["schedule"])
         self._generator.set_state(state["generator"])
-
-    @torch.no_grad()
-    def _keep_zeros(self) -> None:
-        for weight, is_zero in self._zeros:
-            weight.masked_fill_(is_zero, 0)
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         settings, images = self.settings, self._images

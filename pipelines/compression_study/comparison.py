@@ -5,9 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 
 from data.files import atomic_file
 from pipelines import tracking
@@ -145,13 +143,7 @@ def _print(frame: pd.DataFrame, comparison: Comparison, console: Console) -> Non
         for stages in comparison.plan.stages:
             of_stages = _to_read(frame, shown, stages)
             title = "at once" if stages == 1 else f"{stages} stages"
-            printed = Table(title=title, box=SIMPLE_HEAD, padding=0)
-            printed.add_column("method", no_wrap=True)
-            for sparsity in of_stages.columns:
-                printed.add_column(sparsity, justify="right", no_wrap=True)
-            for name, row in of_stages.iterrows():
-                printed.add_row(str(name), *row)
-            console.print(printed)
+            console.print(table.for_terminal(of_stages, title))
 
 
 def _heading(shown: Reported, comparison: Comparison) -> str:

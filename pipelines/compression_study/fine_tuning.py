@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from compression.likelihoods import Likelihood
+from compression.masking import keep_zeros
 from compression.problem import Batch, call
 
 LARGEST_GRADIENT = 1.0
@@ -48,8 +49,8 @@ def fine_tuned(
         In evaluation mode.
     """
     learner = copy.deepcopy(network).train()
-    removed = [weight.eq(0) for weight in learner.parameters()]
     optimizer = torch.optim.Adam(learner.parameters(), settings.learning_rate)
+    keep_zeros(learner, optimizer)
     rate = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, settings.steps)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -60,7 +61,4 @@ def fine_tuned(
             nn.utils.clip_grad_norm_(learner.parameters(), LARGEST_GRADIENT)
             optimizer.step()
             rate.step()
-            with torch.no_grad():
-                for weight, gone in zip(learner.parameters(), removed, strict=True):
-                    weight.masked_fill_(gone, 0)
     return learner.eval()

@@ -5,9 +5,7 @@ from dataclasses import asdict, dataclass
 from types import MappingProxyType
 
 import pandas as pd
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 
 from compression.errors import DivergedError
 from compression.studies.evaluation import evaluate
@@ -17,7 +15,7 @@ from pipelines import tracking
 from pipelines.compression_study.comparison import EXPERIMENT
 from pipelines.compression_study.mlpnet import MLPNetStudy
 from pipelines.compression_study.profiles import ProfileName
-from pipelines.compression_study.table import markdown
+from pipelines.compression_study.table import for_terminal, markdown
 from pipelines.home import Home
 from pipelines.progress import ProgressReporter, progress_display
 
@@ -164,11 +162,4 @@ def _metrics(chosen: pd.DataFrame) -> dict[str, float]:
 
 def _print(chosen: pd.DataFrame, dense: float, console: Console) -> None:
     console.print(f"MLPNet on MNIST, test accuracy in %; dense in 32 bits: {100 * dense:.2f}")
-    readable = _readable(chosen)
-    printed = Table(box=SIMPLE_HEAD, padding=0)
-    printed.add_column("method", no_wrap=True)
-    for column in readable.columns:
-        printed.add_column(column, justify="right", no_wrap=True)
-    for name, row in readable.iterrows():
-        printed.add_row(str(name), *row)
-    console.print(printed)
+    console.print(for_terminal(_readable(chosen)))

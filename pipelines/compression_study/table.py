@@ -5,6 +5,8 @@ from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
 
 from pipelines.compression_study.measuring import Row
 
@@ -59,6 +61,17 @@ def markdown(table: pd.DataFrame) -> str:
     lines: list[Sequence[object]] = [heading, ["---", *["---:"] * len(table.columns)]]
     lines += [[name, *row] for name, row in zip(table.index, table.to_numpy(), strict=True)]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines) + "\n"
+
+
+def for_terminal(table: pd.DataFrame, title: str | None = None) -> Table:
+    """A table to read, as a terminal shows it: no cell is broken."""
+    printed = Table(title=title, box=SIMPLE_HEAD, padding=0)
+    printed.add_column(str(table.index.name or ""), no_wrap=True)
+    for column in table.columns:
+        printed.add_column(column, justify="right", no_wrap=True)
+    for name, row in table.iterrows():
+        printed.add_row(str(name), *row)
+    return printed
 
 
 def metrics(frame: pd.DataFrame, figure: str) -> Mapping[str, float]:
