@@ -18,12 +18,18 @@ class Activation:
 
     Attributes:
         value: The function.
+        overwriting: The function, which may leave its value in its argument.
         times_slope: The second argument times the function's derivative, from the function's value,
             which is the first.
     """
 
     value: Callable[[Tensor], Tensor]
+    overwriting: Callable[[Tensor], Tensor]
     times_slope: Callable[[Tensor, Tensor], Tensor]
+
+
+def _unchanged(argument: Tensor) -> Tensor:
+    return argument
 
 
 def _relu_times_slope(value: Tensor, factor: Tensor) -> Tensor:
@@ -33,11 +39,13 @@ def _relu_times_slope(value: Tensor, factor: Tensor) -> Tensor:
 
 
 ACTIVATIONS: dict[ActivationName, Activation] = {
-    "relu": Activation(torch.relu, _relu_times_slope),
-    "tanh": Activation(torch.tanh, lambda value, factor: factor * (1 - value**2)),
+    "relu": Activation(torch.relu, torch.relu_, _relu_times_slope),
+    "tanh": Activation(torch.tanh, torch.tanh_, lambda value, factor: factor * (1 - value**2)),
     "softplus": Activation(
-        functional.softplus, lambda value, factor: factor * -torch.expm1(-value)
+        functional.softplus,
+        functional.softplus,
+        lambda value, factor: factor * -torch.expm1(-value),
     ),
-    "identity": Activation(lambda argument: argument, lambda value, factor: factor),
+    "identity": Activation(_unchanged, _unchanged, lambda value, factor: factor),
 }
 """Each activation by its name."""

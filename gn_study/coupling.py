@@ -9,6 +9,8 @@ from torch.nn import functional
 
 from gn_study.activations import ACTIVATIONS, ActivationName
 
+SAMPLES_AT_ONCE = 256
+"""How many go through a derivative at a time: whole batches of hidden width would add up."""
 InitialScale = float | Literal["xavier"]
 """Standard deviation of initial trained weights, or Xavier's with the gain of ReLU."""
 
@@ -71,7 +73,10 @@ class HalfLayer(nn.Module):
 
     def features(self, inputs: Tensor) -> Tensor:
         """`act(V x)`, `(num_rows, hidden)`, of `x`, `(num_samples, half_width)`."""
-        return ACTIVATIONS[self.activation].value(self.project(inputs))
+        activation = ACTIVATIONS[self.activation]
+        if self.projection is None:
+            return activation.value(inputs)
+        return activation.overwriting(self.project(inputs))
 
     def forward(self, inputs: Tensor) -> Tensor:
         """What is added to the other half, `(num_samples, half_width)`."""
@@ -103,7 +108,12 @@ class HalfLayer(nn.Module):
             `(num_samples, half_width)`.
         """
         times_slope = ACTIVATIONS[self.activation].times_slope
-        return self.from_rows(times_slope(features, self.project(tangent)) @ weight.T)
+        rows_in_parts = torch.split(features, SAMPLES_AT_ONCE * self.num_positions)
+        parts = zip(rows_in_parts, torch.split(tangent, SAMPLES_AT_ONCE), strict=True)
+        changes = [
+            self.from_rows(times_slope(rows, self.project(part)) @ weight.T) for rows, part in parts
+        ]
+        return torch.cat(changes)
 
     def pull_back(self, features: Tensor, gradient: Tensor, weight: Tensor) -> Tensor:
         """Gradient with respect to the input from the gradient with respect to the output.

@@ -112,11 +112,13 @@ def _side_by_side(
             return factor_gram(gram, pseudo_inverse)
         return kept.factor(gram, pseudo_inverse)
 
-    # One eigendecomposition hardly gains by a second thread; two at a time do.
+    # One eigendecomposition hardly gains by a second thread; two at a time do. Each thread keeps
+    # memory of its own, so this one takes its share.
     has_threads = grams[0].device.type == "cpu" and torch.get_num_threads() > 1
-    if has_threads and len(grams[0]) >= FEWEST_ROWS:
-        with ThreadPoolExecutor(len(grams)) as threads:
-            return list(threads.map(factor, grams, keeping))
+    if len(grams) > 1 and has_threads and len(grams[0]) >= FEWEST_ROWS:
+        with ThreadPoolExecutor(len(grams) - 1) as threads:
+            others = threads.map(factor, grams[1:], keeping[1:])
+            return [factor(grams[0], keeping[0]), *others]
     return list(map(factor, grams, keeping))
 
 
