@@ -112,14 +112,24 @@ def _side_by_side(
             return factor_gram(gram, pseudo_inverse)
         return kept.factor(gram, pseudo_inverse)
 
-    # One eigendecomposition hardly gains by a second thread; two at a time do. Each thread keeps
-    # memory of its own, so this one takes its share.
-    has_threads = grams[0].device.type == "cpu" and torch.get_num_threads() > 1
-    if len(grams) > 1 and has_threads and len(grams[0]) >= FEWEST_ROWS:
-        with ThreadPoolExecutor(len(grams) - 1) as threads:
-            others = threads.map(factor, grams[1:], keeping[1:])
+    num_threads = torch.get_num_threads()
+    is_few = len(grams) == 1 or len(grams[0]) < FEWEST_ROWS
+    if is_few or num_threads == 1 or grams[0].device.type != "cpu":
+        return list(map(factor, grams, keeping))
+
+    # One eigendecomposition gains less by a second thread than a second one does. Each thread keeps
+    # memory of its own, so this one takes its share of the work.
+    own = max(1, num_threads // len(grams))
+    try:
+        torch.set_num_threads(own)
+        with ThreadPoolExecutor(
+            len(grams) - 1, initializer=torch.set_num_threads, initargs=(own,)
+        ) as pool:
+            others = pool.map(factor, grams[1:], keeping[1:])
             return [factor(grams[0], keeping[0]), *others]
-    return list(map(factor, grams, keeping))
+    finally:
+        # Set in the pool for its own threads, torch would hand it on to every later thread.
+        torch.set_num_threads(num_threads)
 
 
 def gram_matrix(features: Tensor, has_bias: bool) -> Tensor:

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.func import jvp
 
-from gn_study.dense import dense_jacobian, flatten
 from gn_study.coupling import SAMPLES_AT_ONCE
+from gn_study.dense import dense_jacobian, flatten
 from gn_study.derivative import output_derivative
 from gn_study.direction import gn_direction
 from gn_study.factors import KeptFactor, factor_gram

@@ -38,6 +38,7 @@ def test_side_by_side_is_as_one_after_the_other(make_network, draw, two_threads,
     inputs, targets = draw(FEWEST_ROWS, 4), draw(FEWEST_ROWS, 4, seed=1)
     halves = [(half, half.features(inputs).detach()) for half in network.half_layers().values()]
     together = invert_features(halves, PseudoInverse(kind))
+    assert torch.get_num_threads() == 2
     for half, found in zip(halves, together, strict=True):
         (alone,) = invert_features([half], PseudoInverse(kind))
         assert found.factor.kept_rank == alone.factor.kept_rank
