@@ -17,11 +17,9 @@ from typing import Any, Self
 
 from pipelines.benchmarks.case import Settings
 from pipelines.benchmarks.measurement import Measurement
+from pipelines.benchmarks.numerical_threads import THREAD_VARIABLES
 from pipelines.benchmarks.others import others_busy
 from pipelines.benchmarks.registry import create
-
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-"""What numerical libraries read when they load."""
 
 
 class PartFailed(RuntimeError):  # noqa: N818

@@ -19,6 +19,7 @@ from data.sources.twin import Twin
 from pipelines.benchmarks.case import Settings
 from pipelines.benchmarks.charts import bars
 from pipelines.benchmarks.measurement import CPU, WALL, Measurement
+from pipelines.benchmarks.numerical_threads import THREAD_VARIABLES
 from pipelines.home import Home
 from pipelines.processes import is_first, joined
 from returns import parallel
@@ -73,7 +74,7 @@ class SeveralProcesses:
 
 def _fitted_by(number: int, folder: Path, settings: Settings) -> Mapping[str, float]:
     """What so many processes took to fit the model, as the first of them measured it."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    environment = os.environ | dict.fromkeys(THREAD_VARIABLES, "1")
     plain = {**asdict(settings), "home": str(settings.home)}
     with tempfile.TemporaryDirectory() as temporary:
         answer = Path(temporary) / "fitted.json"

@@ -31,15 +31,12 @@ FEWEST_STEPS = 10
 LARGEST_GRADIENT = 1.0
 """Norm that a step's gradient is cut to."""
 
-SHARE_OF_A_PROCESS = 512
-"""Events that each of several processes takes of a step where steps may grow: a step of fewer
-takes hardly less time ..."""
-
 MOST_GROWTH = 2
-"""... to so many times the batch size at most: with larger steps the network learns worse ..."""
+"""So many times its batch size a step of several processes has at most: with larger steps the
+network learns worse ..."""
 
 STEPS_WHERE_GROWN = 20
-"""... and only while so many steps are left of an epoch."""
+"""... and steps grow only while so many are left of an epoch."""
 
 Item = TypeVar("Item")
 
@@ -65,7 +62,7 @@ class Schedule:
     averaged_steps: float = AVERAGED_STEPS
 
     def shared_by(self, num_processes: int, num_events: int) -> "Schedule":
-        """The schedule of several processes: fewer and larger steps where each has little to do.
+        """The schedule of several processes: fewer, larger steps, of which each does as much.
 
         The learning rate grows with the steps (the linear scaling rule, Goyal et al. 2017,
         arXiv 1706.02677, section 2.1).
@@ -75,8 +72,7 @@ class Schedule:
             num_events: Training events.
         """
         grown = min(
-            num_processes * min(self.batch_size, SHARE_OF_A_PROCESS),
-            MOST_GROWTH * self.batch_size,
+            min(num_processes, MOST_GROWTH) * self.batch_size,
             num_events // STEPS_WHERE_GROWN,
         )
         growth = max(1.0, grown / self.batch_size)

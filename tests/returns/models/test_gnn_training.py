@@ -13,7 +13,6 @@ from returns.models.gnn_batch import BatchMaker, NeighbourEncoder
 from returns.models.gnn_network import Architecture, EventNetwork
 from returns.models.gnn_training import (
     MOST_GROWTH,
-    SHARE_OF_A_PROCESS,
     STEPS_WHERE_GROWN,
     Schedule,
     ahead,
@@ -39,14 +38,14 @@ def test_steps_grow_within_bounds_and_the_learning_rate_with_them(size, processe
     assert abs(shared.learning_rate / schedule.learning_rate - growth) < 1e-9
     assert abs(shared.averaged_steps * growth - schedule.averaged_steps) < 1e-6
     if growth > 1:
-        assert shared.batch_size <= processes * SHARE_OF_A_PROCESS
+        assert shared.batch_size <= processes * size
         assert shared.batch_size * STEPS_WHERE_GROWN <= num_events
 
 
 def test_two_processes_take_a_whole_batch_each_of_enough_events():
     assert SCHEDULE.shared_by(2, 100_000).batch_size == 1024
     assert SCHEDULE.shared_by(2, 1_000).batch_size == 512
-    assert replace(SCHEDULE, batch_size=2048).shared_by(2, 1_000_000).batch_size == 2048
+    assert replace(SCHEDULE, batch_size=2048).shared_by(2, 1_000_000).batch_size == 4096
 
 
 def test_the_network_computes_in_bfloat16_nearly_as_in_float32(make_tables):
