@@ -39,8 +39,8 @@ class Arguments:
     """mlpnet: the published MLPNet on MNIST, pruned without fine-tuning. quantisation: the same
     network in 8 to 2 bits, dense and pruned, measured in one go. resnet18: ResNet-18 on CIFAR-10,
     trained here first, pruned without fine-tuning and with a short one. predictor: a trained return
-    predictor (gnn or mlp), pruned by its own F1 and cross-entropy; the pruned one is logged as a
-    model like any other."""
+    predictor (gnn or mlp), pruned by its own F1 and cross-entropy, at once and gradually while it
+    learns on from the dense one; the best is logged as a model like any other."""
     checkpoint: Path | None = None
     """File of the dense MLPNet of the WoodFisher code (`mlpnet_mnist_93.97.ckpt`)."""
     model: str | None = None

@@ -2,14 +2,14 @@
 
 import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from torch import nn
 
 from compression.likelihoods import Likelihood
 from compression.problem import Batch, Reporter
-from compression.schedules import geometric
+from compression.schedules import cubic, geometric
 from compression.studies.methods import Method, Setting
 from compression.surgeon import Surgeon
 
@@ -42,6 +42,8 @@ class Subject:
         exclude: Patterns of parameters that stay dense.
         normalisation_batches: Batches that statistics of batch normalisation are measured on again
             after each stage but the last; 0 for networks without.
+        fine_tune: Trains a pruned network, in training mode, in place and alike at each call; what
+            is 0 stays 0. None: pruning is all.
     """
 
     network: nn.Module
@@ -49,6 +51,7 @@ class Subject:
     loader: Sequence[Batch]
     exclude: tuple[str, ...] = ()
     normalisation_batches: int = 0
+    fine_tune: Callable[[nn.Module], None] | None = None
 
     def surgeon(
         self, method: Method, setting: Setting, seed: int, reporter: Reporter | None = None
@@ -73,7 +76,10 @@ class Subject:
 
 
 class FittedOnce:
-    """Curvature of the dense network, from which it is pruned to one sparsity after another."""
+    """Curvature of the dense network, from which it is pruned to one sparsity after another.
+
+    Nothing is fine-tuned.
+    """
 
     def __init__(
         self,
@@ -122,7 +128,10 @@ def prune_in_stages(
     seed: int,
     reporter: Reporter | None = None,
 ) -> Pruned:
-    """Prune stage by stage, each keeping the same share, curvature brought up to date between.
+    """Prune stage by stage, curvature brought up to date between.
+
+    Each stage keeps the same share; where the network is fine-tuned after each, they follow the
+    cubic schedule.
 
     Args:
         subject: What is pruned.
@@ -139,6 +148,9 @@ def prune_in_stages(
     started = time.perf_counter()
     surgeon = subject.surgeon(method, setting, seed, reporter)
     surgeon.fit()
+    if subject.fine_tune is not None:
+        surgeon.prune(cubic(sparsity, stages), subject.fine_tune)
+        return _pruned(surgeon, time.perf_counter() - started)
     for stage, reached in enumerate(geometric(sparsity, stages)):
         if stage > 0:
             if subject.normalisation_batches:

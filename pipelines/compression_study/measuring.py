@@ -51,6 +51,7 @@ class Plan:
         seeds: Of the final cells; settings are chosen with the first.
         grid: Settings that are tried at once.
         stage_grid: Settings that are tried in stages, each of which takes as long as all at once.
+        choose_at_once: Whether settings of stages, too, are chosen by what they give at once.
     """
 
     methods: tuple[str, ...]
@@ -59,6 +60,7 @@ class Plan:
     seeds: tuple[int, ...]
     grid: Grid
     stage_grid: Grid
+    choose_at_once: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,7 @@ class Measurement:
         A sparsity that no setting reached without diverging is missing.
         """
         plan, study = self._plan, self._study.for_choice()
+        stages = 1 if plan.choose_at_once else stages
         settings = METHODS[method].settings(plan.grid if stages == 1 else plan.stage_grid)
         tried: dict[float, list[Cell]] = {sparsity: [] for sparsity in plan.sparsities}
         for number, setting in enumerate(settings):
@@ -171,7 +174,7 @@ def _prune(subject: Subject, keys: Sequence[CellKey]) -> Iterator[tuple[CellKey,
     fitted: FittedOnce | None = None
     for key in keys:
         try:
-            if key.stages > 1:
+            if key.stages > 1 or subject.fine_tune is not None:
                 arguments = (key.setting, key.sparsity, key.stages, key.seed)
                 pruned = prune_in_stages(subject, method, *arguments)
             else:

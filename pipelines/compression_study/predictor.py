@@ -11,7 +11,7 @@ from torch import nn
 from compression.likelihoods import Bernoulli
 from compression.problem import Batch
 from compression.studies.pruning import Pruned, Subject
-from pipelines.compression_study.fine_tuning import FineTuning, fine_tuned
+from pipelines.compression_study.fine_tuning import FineTuning, distillation
 from pipelines.compression_study.network_scores import PreparedEvents
 from pipelines.compression_study.trained_predictor import TrainedPredictor
 from returns.calibration import Calibration
@@ -54,8 +54,8 @@ class PredictorStudy:
         validation: The validation events as the network reads them.
         test: The test events as the network reads them.
         dense: Scores of the dense network, calibrated as the predictor is.
-        fine_tuning: How pruned networks learn on before they are measured; None: not at all.
-            Settings are chosen without.
+        fine_tuning: How networks learn on while they are pruned; None: not at all. Settings are
+            chosen without.
         chosen_by: Name of the figure by which settings are chosen.
     """
 
@@ -114,30 +114,26 @@ class PredictorStudy:
             number += len(batch[1])
             if number >= self.num_events:
                 break
-        return Subject(self.trained.model.network.eval(), Bernoulli(), batches)
+        network, fine_tune = self.trained.model.network.eval(), None
+        if self.fine_tuning is not None:
+            fine_tune = distillation(
+                network,
+                lambda: self._learning_batches(FINE_TUNING_SEED),
+                self.fine_tuning,
+                FINE_TUNING_SEED,
+            )
+        return Subject(network, Bernoulli(), batches, fine_tune=fine_tune)
 
     def figures(self, pruned: Pruned) -> Mapping[str, float]:
         """Figures of a pruned network on validation and test events."""
-        return self.figures_of(self.finished(pruned))
-
-    def figures_of(self, network: nn.Module) -> Mapping[str, float]:
-        """The same of a finished network."""
-        return self._measured(self._scored(network))
+        return self._measured(self._scored(pruned.network))
 
     def dense_figures(self) -> Mapping[str, float]:
         """Figures of the dense network; those that are differences to it are 0."""
         return self._measured(self.dense)
 
-    def finished(self, pruned: Pruned) -> nn.Module:
-        """The network of a pruning, fine-tuned where the study does that."""
-        if self.fine_tuning is None:
-            return pruned.network
-        batches = self._learning_batches(FINE_TUNING_SEED)
-        settings = self.fine_tuning
-        return fine_tuned(pruned.network, Bernoulli(), batches, settings, FINE_TUNING_SEED)
-
     def predictor(self, network: nn.Module) -> ReturnPredictor:
-        """The predictor with a finished network, calibrated for it."""
+        """The predictor with a pruned network, calibrated for it."""
         return replace(
             self.trained.predictor,
             model=self.trained.model.with_network(network),

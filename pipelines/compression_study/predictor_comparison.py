@@ -73,13 +73,14 @@ def prune_predictor(
     fine_tuned = replace(
         pruned,
         name=f"{pruned.name}-fine-tuned",
-        title=f"{subject}, {profile.fine_tuning.steps} steps of fine-tuning",
+        title=f"{subject}, {profile.fine_tuning.steps} steps of distillation after each stage",
         study=studies[1],
         plan=replace(
             profile.plan,
             sparsities=profile.fine_tuned_sparsities,
-            stages=profile.plan.stages[-1:],
+            stages=(profile.fine_tuning.stages,),
             seeds=profile.plan.seeds[:1],
+            choose_at_once=True,
         ),
     )
     frames = [compare(comparison, home, console) for comparison in (pruned, fine_tuned)]

@@ -179,8 +179,7 @@ class PredictorProfile:
     Attributes:
         plan: Which cells without fine-tuning.
         fine_tuning: How pruned networks are fine-tuned.
-        fine_tuned_sparsities: Of the fine-tuned cells, in as many stages as the most of the plan,
-            with the first seed.
+        fine_tuned_sparsities: Of the fine-tuned cells, with the first seed.
     """
 
     plan: Plan
@@ -224,7 +223,7 @@ PREDICTOR: Mapping[ProfileName, PredictorProfile] = MappingProxyType(
                 grid=SMOKE_PREDICTOR_GRID,
                 stage_grid=SMOKE_PREDICTOR_GRID,
             ),
-            FineTuning(steps=10),
+            FineTuning(stages=2, steps=10),
             fine_tuned_sparsities=(0.9,),
         ),
         "cpu": PredictorProfile(
@@ -236,7 +235,7 @@ PREDICTOR: Mapping[ProfileName, PredictorProfile] = MappingProxyType(
                 grid=PREDICTOR_GRID,
                 stage_grid=PREDICTOR_GRID,
             ),
-            FineTuning(steps=128),
+            FineTuning(stages=4, steps=256),
             fine_tuned_sparsities=(0.9, 0.95),
         ),
         "full": PredictorProfile(
@@ -248,7 +247,7 @@ PREDICTOR: Mapping[ProfileName, PredictorProfile] = MappingProxyType(
                 grid=LARGE_PREDICTOR_GRID,
                 stage_grid=PREDICTOR_GRID,
             ),
-            FineTuning(steps=1000),
+            FineTuning(stages=10, steps=1000),
             fine_tuned_sparsities=SPARSITIES,
         ),
     }

@@ -63,7 +63,7 @@ def prune_again(study: PredictorStudy, row: Mapping[str, Any], seed: int) -> Pru
     )
     subject, method = study.subject(seed), METHODS[str(row["method"])]
     sparsity, stages = float(row["sparsity"]), int(row["stages"])
-    if stages > 1:
+    if stages > 1 or subject.fine_tune is not None:
         return prune_in_stages(subject, method, setting, sparsity, stages, seed)
     return FittedOnce(subject, method, setting, seed).pruned(sparsity)
 
@@ -96,9 +96,8 @@ def log_pruned(
         pruned = prune_again(study, row, seed)
         prunable = collect_parameters(pruned.network).num_prunable
         tracking.log_metrics({"prunable_weights": prunable, "sparsity": pruned.sparsity})
-        network = study.finished(pruned)
-        tracking.log_metrics(study.figures_of(network))
-        predictor = study.predictor(network)
+        tracking.log_metrics(study.figures(pruned))
+        predictor = study.predictor(pruned.network)
         costs = _costs(study.trained.predictor, predictor, study)
         tracking.log_table(costs, "costs")
         tracking.log_metrics(

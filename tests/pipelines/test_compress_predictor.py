@@ -105,7 +105,9 @@ def test_a_refitted_graph_network_keeps_its_calibration(copied, monkeypatch):
     smoke = profiles.PREDICTOR["smoke"]
     plan = replace(smoke.plan, methods=("magnitude",), sparsities=(0.5,))
     # No step of fine-tuning changes anything.
-    smoke = replace(smoke, plan=plan, fine_tuning=FineTuning(1, 0.0), fine_tuned_sparsities=(0.5,))
+    smoke = replace(
+        smoke, plan=plan, fine_tuning=FineTuning(1, 1, 0.0), fine_tuned_sparsities=(0.5,)
+    )
     monkeypatch.setattr(compress, "PREDICTOR", {"smoke": smoke})
     uri = f"runs:/{logged_run(copied, 'gnn').info.run_id}/model"
     printed = compressed(uri, copied)

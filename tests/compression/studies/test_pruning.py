@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
 from compression.errors import DivergedError
 from compression.likelihoods import Categorical
+from compression.schedules import cubic
 from compression.studies.methods import METHODS, Setting
 from compression.studies.pruning import FittedOnce, Subject, prune_in_stages
 
@@ -55,6 +58,27 @@ def test_stages_reach_the_sparsity_on_another_way(subject):
     at_once = FittedOnce(subject, method, SETTING, seed=0).pruned(0.8)
     assert staged.sparsity == pytest.approx(0.8, abs=0.01)
     assert not torch.equal(weights_of(staged.network), weights_of(at_once.network))
+
+
+def test_a_network_is_fine_tuned_after_each_stage_of_the_cubic_schedule(subject):
+    seen = []
+
+    def fine_tune(network):
+        assert network.training
+        weight = network[2].weight
+        seen.append(float((weights_of(network) == 0).double().mean()))
+        with torch.no_grad():
+            weight[weight != 0] += 0.01
+
+    tuned = replace(subject, fine_tune=fine_tune)
+    pruned = prune_in_stages(tuned, METHODS["magnitude"], SETTING, 0.8, 3, seed=0)
+    assert pruned.sparsity == pytest.approx(0.8, abs=0.01)
+    assert not pruned.network.training
+    plain = prune_in_stages(subject, METHODS["magnitude"], SETTING, 0.8, 3, seed=0)
+    assert not torch.equal(weights_of(pruned.network), weights_of(plain.network))
+    prunable = subject.network[0].weight.numel() + subject.network[2].weight.numel()
+    zeros = [share * len(weights_of(subject.network)) / prunable for share in seen]
+    assert zeros == pytest.approx(cubic(0.8, 3), abs=0.01)
 
 
 def test_excluded_layers_stay_dense(subject):

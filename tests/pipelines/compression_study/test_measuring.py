@@ -106,6 +106,18 @@ def test_the_chosen_setting_is_the_best_on_held_out_data(study, tmp_path, report
         assert row.cells[0].figures["held_out_accuracy"] == best
 
 
+def test_settings_of_stages_may_be_chosen_by_what_they_give_at_once(
+    study, tmp_path, reporter, counted
+):
+    plan = replace(PLAN, methods=("chita",), stages=(3,), seeds=(0,), choose_at_once=True)
+    found = rows(study, plan, tmp_path, reporter)
+    assert [row.stages for row in found] == [3, 3]
+    tried = [setting for _, setting, stages, _, _ in counted if stages == 1]
+    assert set(tried) == set(GRID.gradient_settings())
+    chosen = {(row.setting, row.sparsity) for row in found}
+    assert {(s, p) for _, s, stages, p, _ in counted if stages == 3} == chosen
+
+
 def test_a_second_run_measures_nothing(study, tmp_path, reporter, counted):
     first = rows(study, PLAN, tmp_path, reporter)
     number = len(counted)
