@@ -51,20 +51,8 @@ MOST_MEMBERS = 5
 """Networks that are averaged at most."""
 
 DEFAULTS: Mapping[bool, Mapping[str, float]] = {
-    False: {
-        "fan_out": 16,
-        "batch_size": 512,
-        "dropout": 0.5,
-        "input_dropout": 0.3,
-        "weight_decay": 0.1,
-    },
-    True: {
-        "fan_out": 8,
-        "batch_size": 2048,
-        "dropout": 0.1,
-        "input_dropout": 0.0,
-        "weight_decay": 0.01,
-    },
+    False: {"fan_out": 16, "hidden": 128, "batch_size": 512, "dropout": 0.5, "weight_decay": 0.1},
+    True: {"fan_out": 8, "hidden": 64, "batch_size": 2048, "dropout": 0.1, "weight_decay": 0.01},
 }
 """What hyper-parameters are that are None: for few training events, and for `MANY_EVENTS`."""
 
@@ -80,13 +68,13 @@ class GNN(Configured):
         epochs: Passes over the training events; the best one's averaged weights are kept.
         members: Networks whose log-odds are averaged; None: as many as see `MANY_EVENTS` between
             them, but at most `MOST_MEMBERS`. Few events leave much to the luck of a seed.
-        hidden: Width of states.
         heads: Attention heads.
         learning_rate: Peak of the one-cycle schedule.
+        input_dropout: Share of feature columns dropped in training.
         fan_out: Most neighbours of an event by one relation; None: see `DEFAULTS`, as for all
             below.
+        hidden: Width of states.
         dropout: Share of states dropped in training.
-        input_dropout: Share of feature columns dropped in training.
         weight_decay: Decoupled weight decay.
         batch_size: Events of a step.
     """
@@ -96,21 +84,21 @@ class GNN(Configured):
     learns_together: ClassVar[bool] = True
     search_space: ClassVar[SearchSpace] = {
         "fan_out": Choice((None, 4, 8, 16, 32)),
-        "hidden": Choice((16, 32, 64, 128)),
+        "hidden": Choice((None, 32, 64, 128, 256)),
         "learning_rate": FloatRange(3e-4, 1e-2, log=True),
         "dropout": Choice((None, 0.1, 0.3, 0.5)),
-        "input_dropout": Choice((None, 0.0, 0.15, 0.3)),
+        "input_dropout": Choice((0.0, 0.15, 0.3)),
         "weight_decay": Choice((None, 0.001, 0.01, 0.1, 0.3)),
     }
 
     epochs: int = 6
     members: int | None = None
-    hidden: int = 64
     heads: int = 8
     learning_rate: float = 2e-3
+    input_dropout: float = 0.0
     fan_out: int | None = None
+    hidden: int | None = None
     dropout: float | None = None
-    input_dropout: float | None = None
     weight_decay: float | None = None
     batch_size: int | None = None
 
@@ -288,10 +276,10 @@ class GNN(Configured):
             neighbour_width=self._neighbours.width,
             relations=maker.relations,
             grouped=maker.is_grouped,
-            hidden=self.hidden,
+            hidden=int(self.resolved("hidden", num_events)),
             heads=self.heads,
             dropout=self.resolved("dropout", num_events),
-            input_dropout=self.resolved("input_dropout", num_events),
+            input_dropout=self.input_dropout,
         )
 
 
