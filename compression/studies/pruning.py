@@ -41,7 +41,8 @@ class Subject:
         loader: Training batches, all of one size but the last.
         exclude: Patterns of parameters that stay dense.
         normalisation_batches: Batches that statistics of batch normalisation are measured on again
-            after each stage but the last; 0 for networks without.
+            after each stage but the last; 0 for networks without, or with `fine_tune`, whose steps
+            follow them anyway.
         fine_tune: Trains a pruned network, in training mode, in place and alike at each call; what
             is 0 stays 0. None: pruning is all.
     """

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from compression.parameters import collect_parameters
 from compression.studies.methods import METHODS, Setting
-from compression.studies.pruning import FittedOnce, Pruned, prune_in_stages
+from compression.studies.pruning import Pruned, prune_in_stages
 from pipelines import tracking
 from pipelines.compression_study.predictor import MEASURED, PredictorStudy
 from pipelines.compression_study.served_costs import ROWS, scoring_milliseconds, stored_bytes
@@ -63,9 +63,7 @@ def prune_again(study: PredictorStudy, row: Mapping[str, Any], seed: int) -> Pru
     )
     subject, method = study.subject(seed), METHODS[str(row["method"])]
     sparsity, stages = float(row["sparsity"]), int(row["stages"])
-    if stages > 1 or subject.fine_tune is not None:
-        return prune_in_stages(subject, method, setting, sparsity, stages, seed)
-    return FittedOnce(subject, method, setting, seed).pruned(sparsity)
+    return prune_in_stages(subject, method, setting, sparsity, stages, seed)
 
 
 def log_pruned(

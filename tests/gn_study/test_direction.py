@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch.func import jvp
 
-from gn_study.coupling import SAMPLES_AT_ONCE
 from gn_study.dense import dense_jacobian, flatten
 from gn_study.derivative import output_derivative
 from gn_study.direction import gn_direction
@@ -66,34 +65,6 @@ def test_its_tangents_are_those_of_the_inverse_network(make_network, draw):
         expected = float(tangent.detach().norm() / error.norm())
         assert diagnostics.tangent_norms[number] == pytest.approx(expected, rel=1e-12)
         state, tangent = jvp(network.blocks[number].inverse, (state,), (tangent,))
-
-
-@pytest.mark.parametrize("activation", ["relu", "tanh", "softplus", "identity"])
-@pytest.mark.parametrize("num_samples", [5, 2 * SAMPLES_AT_ONCE + 1])
-def test_a_half_layers_tangents_and_gradients_are_those_of_autograd(
-    make_network, draw, activation, num_samples
-):
-    network = make_network(8, num_blocks=1, activation=activation)
-    inputs, tangent = draw(num_samples, 4), draw(num_samples, 4, seed=1)
-    for half in network.half_layers().values():
-        _, expected = jvp(half, (inputs,), (tangent,))
-        features = half.features(inputs)
-        found = half.push_forward(features, tangent, half.weight)
-        assert torch.allclose(found, expected, rtol=0, atol=1e-12)
-        argument = inputs.clone().requires_grad_()
-        (half(argument) * tangent).sum().backward()
-        found = half.pull_back(features, tangent, half.weight)
-        assert torch.allclose(found, argument.grad, rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize("activation", ["relu", "tanh", "softplus", "identity"])
-@pytest.mark.parametrize("hidden", [24, None])
-def test_features_leave_their_inputs_alone(make_network, draw, activation, hidden):
-    network = make_network(8, num_blocks=1, activation=activation, hidden=hidden)
-    inputs = draw(5, 4)
-    for half in network.half_layers().values():
-        half.features(inputs)
-    assert torch.equal(inputs, draw(5, 4))
 
 
 def test_each_blocks_part_is_the_moore_penrose_inverse_of_its_jacobian(make_network, draw):
