@@ -137,7 +137,7 @@ RESNET18: Mapping[ProfileName, ResNet18Profile] = MappingProxyType(
             fine_tuned_seeds=(0,),
         ),
         "cpu": ResNet18Profile(
-            DenseRecipe(64, TrainingSettings()),
+            DenseRecipe(64, TrainingSettings(epochs=14, cut_epochs=10)),
             Plan(
                 methods=CONVOLUTIONAL,
                 sparsities=(0.9, 0.95),
