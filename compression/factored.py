@@ -37,3 +37,15 @@ class Factored:
         """The same part of a vector in which it begins later."""
         is_there = self.positions >= 0
         return replace(self, positions=torch.where(is_there, self.positions + start, -1))
+
+
+def restricted(gram: Tensor, kept: Tensor) -> Tensor:
+    """A stack of matrices with nothing but a 1 in rows and columns that are not kept.
+
+    Args:
+        gram: `(groups, size, size)`.
+        kept: Bool `(groups, size)`.
+    """
+    both = kept.unsqueeze(2) & kept.unsqueeze(1)
+    identity = torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
+    return torch.where(both, gram, identity)

@@ -19,7 +19,7 @@ from torch import Tensor
 from compression.compensation import constrained_update
 from compression.conjugate_gradients import Product
 from compression.errors import DivergedError
-from compression.factored import Factored
+from compression.factored import Factored, restricted
 from compression.lattice import Lattice
 
 NUM_ROUNDS = 64
@@ -166,7 +166,7 @@ def _round_part(
     steps = torch.where(is_there, lattice.steps[positions], 0)
     column_gram = part.column_gram
     if positions.shape[1] == 1:
-        column_gram = _restricted(column_gram, moves[:, 0])
+        column_gram = restricted(column_gram, moves[:, 0])
     is_turn = moves & (steps > 0)
     energy = part.outer.square()
     rows = _order(_diagonal(part.row_gram, energy.mean(dim=2)), is_turn.any(dim=2))
@@ -183,13 +183,6 @@ def _round_part(
     else:
         grid.round_antidiagonals(_triangle(_sorted(part.row_gram, rows, rows)), column_triangle)
     return _sorted(grid.moved, rows.argsort(dim=1), columns.argsort(dim=1))
-
-
-def _restricted(gram: Tensor, kept: Tensor) -> Tensor:
-    """A stack of matrices with nothing but a 1 in rows and columns that are not kept."""
-    both = kept.unsqueeze(2) & kept.unsqueeze(1)
-    identity = torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
-    return torch.where(both, gram, identity)
 
 
 def _diagonal(gram: Tensor | None, energy: Tensor) -> Tensor:

@@ -8,10 +8,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from compression.curvature import CurvatureBase
-from compression.errors import NotFittedError, UnsupportedLayerError
+from compression.errors import NotFittedError, StructureError, UnsupportedLayerError
 from compression.factored import Factored
 from compression.parameters import Kind, Slot
 from compression.problem import Loader, Reporter, batches
+
+LARGEST_INVERSES = 2**26
+"""Numbers of the inverses of one layer, where its outputs keep different inputs."""
 
 
 class LayerwiseHessian(CurvatureBase):
@@ -19,8 +22,9 @@ class LayerwiseHessian(CurvatureBase):
 
     It looks neither at the loss nor at other layers (Frantar and Alistarh, 2022). All outputs of a
     layer share one matrix over its inputs, until they keep different ones: then each has its own
-    inverse, `(outputs, inputs, inputs)` numbers in all, which is for layers of some thousand inputs
-    at most. Biases and other parameters that stand beside have the damping alone.
+    inverse, `(outputs, inputs, inputs)` numbers in all. Where those are too many, only
+    `compression.sweep.SweepByColumn` can prune in several stages. Biases and other parameters that
+    stand beside have the damping alone.
 
     Args:
         num_batches: Batches of inputs that are averaged; None for one pass of the loader.
@@ -80,16 +84,28 @@ class LayerwiseHessian(CurvatureBase):
 
         Returns:
             Shape `(outputs, inputs, inputs)`, or `(1, inputs, inputs)` where all keep everything.
+
+        Raises:
+            StructureError: They are too many numbers.
         """
         if slot.name not in self._inverses:
             hessian, kept = self.hessian(slot), _matrix(slot, self.mask)
             if bool(kept.all()):
                 kept = kept[:1]
+            elif not self._has_own_inverses(slot):
+                raise StructureError(
+                    f"the outputs of {slot.name} keep different ones of {len(hessian):,} inputs: "
+                    "an inverse for each is too large; prune it with SweepByColumn"
+                )
             both = kept.unsqueeze(2) & kept.unsqueeze(1)
             identity = torch.eye(len(hessian), dtype=hessian.dtype, device=hessian.device)
             inverse = torch.linalg.inv(torch.where(both, hessian, identity))
             self._inverses[slot.name] = torch.where(both, inverse, 0)
         return self._inverses[slot.name]
+
+    def _has_own_inverses(self, slot: Slot) -> bool:
+        """Whether an inverse for each output is few enough numbers."""
+        return slot.shape[0] * len(self._hessians[slot.name]) ** 2 <= LARGEST_INVERSES
 
     def forward_product(self, vector: Tensor) -> Tensor:
         """`(F + damping I) vector` on the kept weights."""
@@ -113,10 +129,14 @@ class LayerwiseHessian(CurvatureBase):
     def factored(self) -> Iterator[Factored]:
         """The weights by layer: all outputs as one grid, or one each where they keep other inputs.
 
-        What stands beside has the damping alone and is left out.
+        Layers too large for that are one grid, whatever the mask. What stands beside has the
+        damping alone and is left out.
         """
         for slot in self.matrices():
-            inverse = self.inverse(slot)
+            if self._has_own_inverses(slot):
+                inverse = self.inverse(slot)
+            else:
+                inverse = torch.linalg.inv(self.hessian(slot)).unsqueeze(0)
             rows = slot.shape[0] // len(inverse)
             positions = torch.arange(slot.start, slot.stop, device=inverse.device)
             grid = positions.view(len(inverse), rows, -1)

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from compression.studies.pictures import LabelledImages
+from compression.studies.precision import computes_in_bfloat16
 
 
 @dataclass(frozen=True)
@@ -21,23 +22,28 @@ class Quality:
     cross_entropy: float
 
 
-def evaluate(network: nn.Module, images: LabelledImages, batch_size: int = 500) -> Quality:
+def evaluate(
+    network: nn.Module, images: LabelledImages, batch_size: int = 500, low_precision: bool = False
+) -> Quality:
     """Score a classifier, in evaluation mode, on the device of its first parameter.
 
     Args:
         network: Its mode is left as it was.
         images: What to score it on.
         batch_size: Images a forward pass.
+        low_precision: Whether to compute in bfloat16 where the device has it.
     """
     was_training = network.training
     network.eval()
     first = next(network.parameters(), None)
     device = torch.device("cpu") if first is None else first.device
+    low_precision = low_precision and computes_in_bfloat16(device)
     correct, loss = 0, 0.0
     with torch.inference_mode():
         for batch in images.batches(batch_size):
             inputs, labels = (tensor.to(device) for tensor in batch)
-            logits = network(inputs).float()
+            with torch.autocast(device.type, torch.bfloat16, enabled=low_precision):
+                logits = network(inputs).float()
             correct += int((logits.argmax(1) == labels).sum())
             loss += float(nn.functional.cross_entropy(logits, labels, reduction="sum"))
     network.train(was_training)

@@ -16,6 +16,7 @@ from compression.rivals.layerwise import LayerwiseHessian
 from compression.rivals.low_rank import LowRankFisher
 from compression.rivals.magnitude import Magnitude
 from compression.selection import RankAndCompensate, Solver
+from compression.sweep import SweepByColumn
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,9 @@ class Grid:
     """Values that are tried in every combination.
 
     Attributes:
-        dampings: Of every method that has any.
+        dampings: Of every method that has any, but for those below.
+        layer_dampings: Of methods that look at a layer's outputs, whose squares are in other units
+            than the loss; as many.
         samples: Pairs of a number of gradients and the examples of each.
         exact_samples: The same for exact Fisher matrices, of which only the product counts.
         temperatures: Of tempered methods, which try no other sample than the last, so that all
@@ -68,16 +71,16 @@ class Grid:
     temperatures: tuple[float, ...]
     steps: int = 1500
     metric_steps: int = 300
+    layer_dampings: tuple[float, ...] = ()
 
     def gradient_settings(self) -> tuple[Setting, ...]:
         """Settings of methods that estimate from gradients."""
         return tuple(Setting(d, *s) for s, d in product(self.samples, self.dampings))
 
     def layer_settings(self) -> tuple[Setting, ...]:
-        """Settings of methods whose estimate is made of so many batches."""
-        return tuple(
-            Setting(d, *s, steps=self.steps) for s, d in product(self.exact_samples, self.dampings)
-        )
+        """Settings of methods that look at layers' outputs."""
+        dampings = self.layer_dampings or self.dampings
+        return tuple(Setting(d, *s) for s, d in product(self.exact_samples, dampings))
 
     def learned_settings(self) -> tuple[Setting, ...]:
         """Settings of methods that rank by a learned inverse."""
@@ -138,11 +141,18 @@ def _learned(setting: Setting, batch_size: int) -> Curvature:
     return LearnedInverse("kronecker", setting.steps, forward_batches=num_batches)
 
 
-def _learned_three_factor(setting: Setting, batch_size: int) -> Curvature:
-    num_batches = -(-setting.num_examples // batch_size)
-    return LearnedInverse(
-        "three_factor", setting.steps, refine_steps=setting.steps, warmup_batches=num_batches
-    )
+def _learned_briefly(family: str) -> Callable[[Setting, int], Curvature]:
+    """For networks whose steps are dear: it begins at second moments and is not far off there."""
+
+    def curvature(setting: Setting, batch_size: int) -> Curvature:
+        return LearnedInverse(
+            family,
+            setting.steps,
+            refine_steps=2 * setting.steps,
+            warmup_batches=-(-setting.num_examples // batch_size),
+        )
+
+    return curvature
 
 
 def _ranked(setting: Setting) -> Solver:
@@ -195,6 +205,12 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             lambda setting: GreedyByRow(),
             Grid.layer_settings,
         ),
+        "sparsegpt": Method(
+            "SparseGPT: each layer's outputs by least squares, a sweep over its inputs",
+            lambda setting, batch_size: LayerwiseHessian(-(-setting.num_examples // batch_size)),
+            lambda setting: SweepByColumn(),
+            Grid.layer_settings,
+        ),
         "chita": Method(
             "CHITA: joint selection on the quadratic of few gradients",
             _gradients(LowRankFisher),
@@ -215,9 +231,21 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         ),
         "fishleg_three_factor": Method(
             "FishLeg: learned inverse of three Kronecker factors, exact group update",
-            _learned_three_factor,
+            _learned_briefly("three_factor"),
             _ranked,
-            Grid.layer_settings,
+            Grid.learned_settings,
+        ),
+        "fishleg_three_factor_sweep": Method(
+            "FishLeg: a sweep over each layer's inputs on that inverse",
+            _learned_briefly("three_factor"),
+            lambda setting: SweepByColumn(),
+            Grid.learned_settings,
+        ),
+        "fishleg_sweep": Method(
+            "FishLeg: a sweep over each layer's inputs on the learned Kronecker inverse",
+            _learned_briefly("kronecker"),
+            lambda setting: SweepByColumn(),
+            Grid.learned_settings,
         ),
         "fishleg_greedy": Method(
             "FishLeg: greedy by rows on the learned inverse of the tempered network",

@@ -11,6 +11,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from compression.masking import keep_zeros
 from compression.studies.pictures import LabelledImages, cropped_and_flipped
+from compression.studies.precision import computes_in_bfloat16
 
 
 @dataclass(frozen=True)
@@ -44,14 +45,6 @@ class TrainingSettings:
     padding: int = 4
     averaging: float = 0.998
     seed: int = 0
-
-
-def computes_in_bfloat16(device: torch.device) -> bool:
-    """Whether a device has instructions for bfloat16: a CPU without emulates it, much slower."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    able = torch.cpu.get_capabilities()
-    return any(able.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
 class DenseTraining:

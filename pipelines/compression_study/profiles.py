@@ -52,9 +52,19 @@ STAGE_GRID = Grid(
     temperatures=(2.0,),
 )
 
-THREE_FACTOR = "fishleg_three_factor"
-ALL = tuple(name for name in METHODS if name != THREE_FACTOR)
-"""Without the form for convolutions, which the MLPNet has none of."""
+CONVOLUTIONAL = (
+    "magnitude",
+    "diagonal_fisher",
+    "block_fisher",
+    "sparsegpt",
+    "fishleg_three_factor",
+    "fishleg_three_factor_sweep",
+    "fishleg_sweep",
+)
+"""For layers of thousands of inputs."""
+
+ALL = tuple(name for name in METHODS if name not in CONVOLUTIONAL[3:])
+"""Of the MLPNet: sweeps stand in for greedy removal where that takes too long."""
 
 SEEDS = (0, 1, 2, 3, 4)
 
@@ -90,7 +100,8 @@ class ResNet18Profile:
         num_images: Training and test images that are used, of each; None for all.
         num_held_out: Training images that settings are chosen by.
         fine_tuning: How pruned networks are fine-tuned.
-        fine_tuned_sparsities: Of the fine-tuned cells, in as many stages as the most of the plan.
+        fine_tuned_methods: Of the plan's methods, those that are fine-tuned, too.
+        fine_tuned_sparsities: Of the fine-tuned cells, in as many stages as the first of the plan.
         fine_tuned_seeds: Their seeds.
     """
 
@@ -99,21 +110,26 @@ class ResNet18Profile:
     num_images: int | None
     num_held_out: int
     fine_tuning: TrainingSettings
+    fine_tuned_methods: tuple[str, ...]
     fine_tuned_sparsities: tuple[float, ...]
     fine_tuned_seeds: tuple[int, ...]
 
 
-CONVOLUTIONAL = ("magnitude", "diagonal_fisher", "block_fisher", THREE_FACTOR)
-
 SMOKE_CONVOLUTIONAL_GRID = Grid(
-    dampings=(1e-4,), samples=((32, 4),), exact_samples=((16, 8),), temperatures=(1.0,), steps=5
+    dampings=(1e-4,),
+    samples=((32, 4),),
+    exact_samples=((16, 8),),
+    temperatures=(1.0,),
+    steps=5,
+    layer_dampings=(1e-1,),
 )
 CONVOLUTIONAL_GRID = Grid(
-    dampings=(1e-7, 1e-6, 1e-5, 1e-4),
-    samples=((512, 8),),
-    exact_samples=((512, 8),),
+    dampings=(1e-6, 1e-5, 1e-4),
+    samples=((64, 16),),
+    exact_samples=((64, 16),),
     temperatures=(1.0,),
-    steps=30,
+    steps=10,
+    layer_dampings=(1e-2, 1e-1, 1.0),
 )
 
 RESNET18: Mapping[ProfileName, ResNet18Profile] = MappingProxyType(
@@ -133,6 +149,7 @@ RESNET18: Mapping[ProfileName, ResNet18Profile] = MappingProxyType(
             fine_tuning=TrainingSettings(
                 epochs=1, cut_epochs=0, batch_size=50, learning_rate=0.02, averaging=0.9
             ),
+            fine_tuned_methods=("magnitude", "fishleg_sweep"),
             fine_tuned_sparsities=(0.8,),
             fine_tuned_seeds=(0,),
         ),
@@ -145,17 +162,19 @@ RESNET18: Mapping[ProfileName, ResNet18Profile] = MappingProxyType(
                 seeds=(0, 1, 2),
                 grid=CONVOLUTIONAL_GRID,
                 stage_grid=CONVOLUTIONAL_GRID,
+                choose_at_once=True,
             ),
             num_images=None,
             num_held_out=1000,
             fine_tuning=TrainingSettings(epochs=1, cut_epochs=0, learning_rate=0.02),
+            fine_tuned_methods=("magnitude", "fishleg_sweep"),
             fine_tuned_sparsities=(0.95,),
             fine_tuned_seeds=(0,),
         ),
         "full": ResNet18Profile(
             DenseRecipe(64, TrainingSettings(epochs=40, cut_epochs=0)),
             Plan(
-                methods=(*CONVOLUTIONAL, "mfac", "obc", "chita"),
+                methods=(*CONVOLUTIONAL, "mfac", "chita"),
                 sparsities=(0.5, 0.8, 0.9, 0.95, 0.98),
                 stages=(1, 10),
                 seeds=(0, 1, 2),
@@ -165,6 +184,7 @@ RESNET18: Mapping[ProfileName, ResNet18Profile] = MappingProxyType(
             num_images=None,
             num_held_out=1000,
             fine_tuning=TrainingSettings(epochs=5, cut_epochs=0, learning_rate=0.02),
+            fine_tuned_methods=CONVOLUTIONAL,
             fine_tuned_sparsities=(0.9, 0.95),
             fine_tuned_seeds=(0, 1, 2),
         ),

@@ -31,10 +31,10 @@ BATCH_SIZE = 64
 SPLIT_SEED = 0
 """Of the choice of held-out images: the same for all cells."""
 
-NORMALISATION_BATCHES = 32
+NORMALISATION_BATCHES = 16
 """Batches that the statistics of batch normalisation are measured on again after pruning."""
 
-Part = Literal["choice", "final", "fine-tuned"]
+Part = Literal["pruned", "fine-tuned"]
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,7 @@ class ResNet18Study:
         held_out: Other training images, by which settings are chosen.
         test: Test images.
         fine_tuning: How pruned networks are fine-tuned.
-        part: choice: only held-out figures, to choose by. final: test figures, too. fine-tuned:
-            the same after fine-tuning.
+        part: Whether figures are of the pruned network, or after fine-tuning.
     """
 
     network: ResNet18
@@ -60,7 +59,7 @@ class ResNet18Study:
     held_out: LabelledImages
     test: LabelledImages
     fine_tuning: TrainingSettings
-    part: Part = "final"
+    part: Part = "pruned"
     chosen_by: str = "held_out_accuracy"
 
     @property
@@ -82,8 +81,8 @@ class ResNet18Study:
         return described
 
     def for_choice(self) -> "ResNet18Study":
-        """The same with held-out figures alone."""
-        return replace(self, part="choice")
+        """The same without fine-tuning."""
+        return replace(self, part="pruned")
 
     def subject(self, seed: int) -> Subject:
         """The network, with the training images in the order of a seed."""
@@ -112,12 +111,9 @@ class ResNet18Study:
         return self._figures(network)
 
     def _figures(self, network: nn.Module) -> dict[str, float]:
-        splits = {"held_out": self.held_out}
-        if self.part != "choice":
-            splits["test"] = self.test
         figures = {}
-        for split, images in splits.items():
-            quality = evaluate(network, images)
+        for split, images in {"held_out": self.held_out, "test": self.test}.items():
+            quality = evaluate(network, images, low_precision=True)
             figures[f"{split}_accuracy"] = quality.accuracy
             figures[f"{split}_cross_entropy"] = quality.cross_entropy
         return figures
@@ -173,6 +169,7 @@ def comparisons(
         tags=tags,
         cells="resnet18",
     )
+    methods = tuple(name for name in profile.plan.methods if name in profile.fine_tuned_methods)
     epochs = profile.fine_tuning.epochs
     fine_tuned = replace(
         pruned,
@@ -182,11 +179,12 @@ def comparisons(
         plan=replace(
             profile.plan,
             sparsities=profile.fine_tuned_sparsities,
-            stages=profile.plan.stages[-1:],
+            methods=methods,
+            stages=profile.plan.stages[:1],
             seeds=profile.fine_tuned_seeds,
         ),
     )
-    return [pruned, fine_tuned]
+    return [pruned, fine_tuned] if methods else [pruned]
 
 
 def _dense(
@@ -208,7 +206,7 @@ def _dense(
         reporter = ProgressReporter(progress)
         network = trained_resnet18(recipe, train, home.compression, reporter)
         network.to("cuda" if torch.cuda.is_available() else "cpu")
-        quality = evaluate(network, test)
+        quality = evaluate(network, test, low_precision=True)
         tracking.log_history(run.info.run_id, reporter.history)
         figures = {f"test_{figure}": value for figure, value in asdict(quality).items()}
         tracking.log_metrics({f"dense_{figure}": value for figure, value in figures.items()})

@@ -8,7 +8,8 @@ from compression.studies.networks import ResNet18
 from compression.studies.pictures import CIFAR10_DEVIATION, CIFAR10_MEAN, LabelledImages
 from compression.studies.pruning import FittedOnce
 from compression.studies.training import TrainingSettings
-from pipelines.compression_study.resnet18 import BATCH_SIZE, ResNet18Study
+from pipelines.compression_study import profiles
+from pipelines.compression_study.resnet18 import BATCH_SIZE, NORMALISATION_BATCHES, ResNet18Study
 from pipelines.dense_networks import DenseRecipe
 
 SETTINGS = TrainingSettings(epochs=1, cut_epochs=0, batch_size=64, averaging=0.5)
@@ -37,11 +38,20 @@ def pruned(study):
     return FittedOnce(subject, METHODS["magnitude"], Setting(), seed=0).pruned(0.8)
 
 
-def test_settings_are_chosen_without_a_look_at_test_images(study):
-    choice = study.for_choice()
-    assert set(choice.figures(pruned(study))) == {"held_out_accuracy", "held_out_cross_entropy"}
-    assert "test_accuracy" in study.figures(pruned(study))
-    assert choice.described != study.described
+def test_settings_are_chosen_without_fine_tuning(study):
+    choice = replace(study, part="fine-tuned").for_choice()
+    assert choice.described == study.described
+    assert choice.chosen_by in study.figures(pruned(study))
+
+
+@pytest.mark.parametrize("name", profiles.RESNET18)
+def test_a_profile_has_images_for_all_that_it_estimates(name):
+    profile = profiles.RESNET18[name]
+    num_batches = ((profile.num_images or 50_000) - profile.num_held_out) // BATCH_SIZE
+    grid = profile.plan.grid
+    assert num_batches >= NORMALISATION_BATCHES
+    for number, group in (*grid.samples, *grid.exact_samples):
+        assert num_batches * BATCH_SIZE >= number * group
 
 
 def test_the_pruned_network_itself_is_left_as_it_is(study):
