@@ -30,41 +30,37 @@ COUNT_TOLERANCE = 1e-2
 selection itself is exact."""
 
 
-def swept(
-    weights: Tensor, triangle: Tensor, is_gone: Tensor, bound: Tensor
-) -> tuple[Tensor, Tensor]:
+def swept(weights: Tensor, triangle: Tensor, bound: Tensor) -> tuple[Tensor, Tensor]:
     """Cost of each weight's removal when its column's turn comes, all before it standing still.
 
     A weight that costs no more than its bound goes, and the weights of its row behind it make up
     for it. The costs of what went add up to what all of it costs.
 
     Args:
-        weights: `(groups, rows, columns)`, in units in which all rows have one inverse.
+        weights: `(groups, columns, rows)`, in units in which all rows have one inverse.
         triangle: Upper triangle `U` with `U'U` the inverse, `(groups, columns, columns)`.
-        is_gone: What is removed already, and goes again whatever it costs; as `weights`.
-        bound: Broadcasts with `weights`; below 0 for what stays.
+        bound: As `weights`; infinite for what goes in any case, below 0 for what stays.
 
     Returns:
         Costs and weights after the sweep, 0 for what went; both as `weights`.
     """
-    weights, bound = weights.clone(), bound.expand_as(weights)
-    pivots = triangle.diagonal(dim1=1, dim2=2).unsqueeze(1)
-    costs = torch.zeros_like(weights)
-    num_columns = weights.shape[2]
+    weights = weights.clone()
+    pivots = triangle.diagonal(dim1=1, dim2=2).unsqueeze(2)
+    shares, squares = 1 / pivots, 2 * bound
+    errors = torch.empty_like(weights)
+    num_columns = weights.shape[1]
     for first in range(0, num_columns, BLOCK):
         last = min(first + BLOCK, num_columns)
-        errors = torch.zeros_like(weights[..., first:last])
         for column in range(first, last):
-            error = weights[..., column] / pivots[..., column]
-            cost = error.square() / 2
-            goes = is_gone[..., column] | (cost <= bound[..., column])
-            error = torch.where(goes, error, 0)
-            behind = triangle[:, column, column + 1 : last].unsqueeze(1)
-            weights[..., column + 1 : last] -= error.unsqueeze(2) * behind
-            weights[..., column].masked_fill_(goes, 0)
-            costs[..., column], errors[..., column - first] = cost, error
-        weights[..., last:] -= errors @ triangle[:, first:last, last:]
-    return costs, weights
+            error = errors[:, column]
+            torch.mul(weights[:, column], shares[:, column], out=error)
+            error.mul_(error.square() <= squares[:, column])
+            behind = triangle[:, column, column + 1 : last].unsqueeze(2)
+            weights[:, column + 1 : last].baddbmm_(behind, error.unsqueeze(1), alpha=-1)
+        block = triangle[:, first:last, last:].mT
+        weights[:, last:].baddbmm_(block, errors[:, first:last], alpha=-1)
+    costs = (weights * shares).square() / 2
+    return costs, torch.where(costs <= bound, 0, weights)
 
 
 @dataclass(frozen=True)
@@ -79,7 +75,8 @@ class SweepByColumn:
     Attributes:
         passes: In which a step removes, each the same share of what is left.
         tolerance: Of the least weights on the support.
-        max_iterations: Of the conjugate gradients that find them.
+        max_iterations: Of the conjugate gradients that find them after the last pass; after others
+            it is a third.
     """
 
     passes: int = 4
@@ -107,14 +104,16 @@ class SweepByColumn:
             )
         layers = [_Layer(part, step.mask) for part in factored]
         dense = step.weights
-        for sparsity in _sparsities(step, self.passes):
+        sparsities = _sparsities(step, self.passes)
+        for number, sparsity in enumerate(sparsities, start=1):
+            iterations = self.max_iterations // (1 if number == self.passes else 3)
             step = replace(step, sparsity=sparsity)
             sweeps = [layer.sweep(step) for layer in layers]
             mask = step.select(_costs(sweeps, step))
             weights = torch.where(mask, step.weights, 0)
             for layer, sweep in zip(layers, sweeps, strict=True):
                 sweep.compensate(weights, mask)
-                layer.compensate(weights, dense, mask, self.tolerance, self.max_iterations)
+                layer.compensate(weights, dense, mask, self.tolerance, iterations)
             step = replace(step, mask=mask, weights=weights)
         return step.mask, step.weights
 
@@ -171,7 +170,7 @@ class _Sweep:
     """A layer with its columns in the order of a pass.
 
     Attributes:
-        positions: `(groups, rows, columns)`; 0 where the grid has nothing.
+        positions: `(groups, columns, rows)`; 0 where the grid has nothing.
         is_there: Where the grid has a weight, as `positions`.
         is_kept: Which weights are kept before, as `positions`.
         is_removable: Which of them may go, as `positions`.
@@ -190,19 +189,23 @@ class _Sweep:
 
     def costs_alone(self) -> Tensor:
         """Costs if nothing went before, as `positions`."""
-        return (self.weights / _diagonal(self.triangle).unsqueeze(1)).square() / 2
+        return (self.weights / _diagonal(self.triangle).unsqueeze(2)).square() / 2
 
     def costs(self, bound: float) -> Tensor:
         """Costs of one sweep, as `positions`."""
-        bounds = torch.where(self.is_removable, bound, -1.0).to(self.weights)
-        return swept(self.weights, self.triangle, ~self.is_kept, bounds)[0]
+        return swept(self.weights, self.triangle, self._bounds(self.is_removable, bound))[0]
 
     def compensate(self, weights: Tensor, mask: Tensor) -> None:
         """Near the least weights under a smaller mask, written over those of `(size,)`."""
         kept = self.is_kept & mask[self.positions]
-        nothing_more = self.weights.new_tensor(-1.0)
-        found = swept(self.weights, self.triangle, ~kept, nothing_more)[1] * self.root
+        bounds = self._bounds(self.is_kept & ~kept, math.inf)
+        found = swept(self.weights, self.triangle, bounds)[1] * self.root
         weights[self.positions[kept]] = found[kept]
+
+    def _bounds(self, is_free: Tensor, bound: float) -> Tensor:
+        """For a sweep in which some weights may go, and what is removed before goes again."""
+        bounds = torch.full_like(self.weights, -1.0).masked_fill_(is_free, bound)
+        return bounds.masked_fill_(~self.is_kept, math.inf)
 
 
 class _Layer:
@@ -230,9 +233,19 @@ class _Layer:
         order = cost.argsort(dim=1, stable=True)
         ordered = self._columns.take_along_dim(order.unsqueeze(2), dim=1)
         ordered = ordered.take_along_dim(order.unsqueeze(1), dim=2)
-        grids = (self._place, self._is_there, kept, removable, self._root, weights)
-        in_order = (grid.take_along_dim(order.unsqueeze(1), dim=2) for grid in grids)
-        return _Sweep(*in_order, _triangle(ordered).to(weights))
+
+        def turned(grid: Tensor) -> Tensor:
+            return grid.mT.take_along_dim(order.unsqueeze(2), dim=1)
+
+        return _Sweep(
+            positions=turned(self._place),
+            is_there=turned(self._is_there),
+            is_kept=turned(kept),
+            is_removable=turned(removable),
+            root=turned(self._root),
+            weights=turned(weights),
+            triangle=_triangle(ordered).to(weights),
+        )
 
     def compensate(
         self, weights: Tensor, dense: Tensor, mask: Tensor, tolerance: float, max_iterations: int

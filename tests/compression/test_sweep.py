@@ -41,11 +41,12 @@ def test_costs_are_those_of_least_squares_behind_each_column(num_columns):
     is_gone = torch.rand(3, num_columns) < 0.2
     weights[is_gone] = 0
     bound = torch.where(torch.rand(3, num_columns) < 0.2, -1.0, 0.1).double()
-    costs, after = swept(weights[None], triangle[None], is_gone[None], bound[None])
+    given = torch.where(is_gone, torch.inf, bound).T[None]
+    costs, after = swept(weights.T[None], triangle[None], given)
     for row in range(3):
         expected = one_by_one(weights[row], hessian, is_gone[row], bound[row])
-        torch.testing.assert_close(costs[0, row], expected[0])
-        torch.testing.assert_close(after[0, row], expected[1], rtol=0, atol=1e-9)
+        torch.testing.assert_close(costs[0, :, row], expected[0])
+        torch.testing.assert_close(after[0, :, row], expected[1], rtol=0, atol=1e-9)
 
 
 def test_costs_of_what_goes_add_up_to_the_cost_of_all():
@@ -55,7 +56,7 @@ def test_costs_of_what_goes_add_up_to_the_cost_of_all():
     weights = torch.randn(9, dtype=torch.float64)
     nothing, bound = torch.zeros(9, dtype=torch.bool), torch.full((9,), 0.3, dtype=torch.float64)
     costs, after = one_by_one(weights, hessian, nothing, bound)
-    found, _ = swept(weights.view(1, 1, -1), triangle[None], nothing.view(1, 1, -1), bound)
+    found, _ = swept(weights.view(1, -1, 1), triangle[None], bound.view(1, -1, 1))
     change = after - weights
     assert 0 < int((costs <= bound).sum()) < 9
     torch.testing.assert_close(found[found <= 0.3].sum(), change @ hessian @ change / 2)

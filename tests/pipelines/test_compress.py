@@ -67,7 +67,7 @@ def test_the_mlpnet_is_pruned_compared_and_recorded(places, tmp_path, monkeypatc
 def test_the_resnet_is_trained_pruned_fine_tuned_and_recorded(places, tmp_path, monkeypatch):
     smoke = profiles.RESNET18["smoke"]
     settings = TrainingSettings(epochs=2, cut_epochs=1, batch_size=50, averaging=0.9)
-    methods = ("magnitude", "fishleg_sweep")
+    methods = ("magnitude", "fishleg_three_factor_sweep")
     smoke = replace(
         smoke,
         plan=replace(smoke.plan, methods=methods),
@@ -90,7 +90,7 @@ def test_the_resnet_is_trained_pruned_fine_tuned_and_recorded(places, tmp_path, 
         table = pd.read_csv(tmp_path / "home" / "compression" / name / "cells.csv")
         assert list(table["method"]) == list(methods)
         assert table["test_accuracy"].between(0, 1).all()
-        assert "test_accuracy/fishleg_sweep/1-stage/80" in recorded[name].data.metrics
+        assert "test_accuracy/fishleg_three_factor_sweep/1-stage/80" in recorded[name].data.metrics
 
 
 @real
