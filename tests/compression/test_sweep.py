@@ -116,7 +116,7 @@ def test_it_comes_between_ranking_and_greedy_removal():
     inputs = torch.randn(400, 40, dtype=torch.float64) @ positive_definite(40, seed=2)
     loader = [(inputs, torch.zeros(400, dtype=torch.int64))]
     changes = []
-    for solver in (RankAndCompensate(), SweepByColumn(), GreedyByRow()):
+    for solver in (RankAndCompensate(), SweepByColumn(passes=1), SweepByColumn(), GreedyByRow()):
         torch.manual_seed(1)
         network = nn.Linear(40, 20, bias=False).double().eval()
         before = network(inputs)
@@ -126,8 +126,8 @@ def test_it_comes_between_ranking_and_greedy_removal():
         surgeon.fit()
         surgeon.step(0.8)
         changes.append((network(inputs) - before).square().sum().item())
-    ranked, swept, greedy = changes
-    assert greedy < swept < ranked
+    ranked, in_one_pass, in_four, greedy = changes
+    assert greedy < in_four < in_one_pass < ranked
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,9 @@ import torch
 from torch import nn
 
 from compression.studies.evaluation import evaluate
-from compression.studies.pictures import LabelledImages
+from compression.studies.networks import ResNet18
+from compression.studies.pictures import CIFAR10_DEVIATION, CIFAR10_MEAN, LabelledImages
+from compression.studies.precision import computes_in_bfloat16
 
 
 class FirstPixel(nn.Module):
@@ -33,3 +35,14 @@ def test_the_network_is_scored_in_evaluation_mode_and_left_as_it_was():
     whole, parts = evaluate(network, images), evaluate(network, images, batch_size=3)
     assert whole.cross_entropy == pytest.approx(parts.cross_entropy, rel=1e-5)
     assert network.training
+
+
+def test_low_precision_differs_by_rounding_alone():
+    torch.manual_seed(0)
+    pixels = torch.randint(256, (40, 3, 8, 8), dtype=torch.uint8)
+    images = LabelledImages(pixels, torch.arange(40) % 10, CIFAR10_MEAN, CIFAR10_DEVIATION)
+    network = ResNet18(width=4).eval()
+    exact, rounded = (evaluate(network, images, low_precision=low) for low in (False, True))
+    assert rounded.cross_entropy == pytest.approx(exact.cross_entropy, rel=0.02)
+    is_low = computes_in_bfloat16(torch.device("cpu"))
+    assert (rounded.cross_entropy != exact.cross_entropy) == is_low
