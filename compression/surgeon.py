@@ -193,7 +193,10 @@ class Surgeon(MaskedModel):
         return self.masks
 
     def prune(
-        self, sparsities: Sequence[float], fine_tune: Callable[[nn.Module], None] | None = None
+        self,
+        sparsities: Sequence[float],
+        fine_tune: Callable[[nn.Module], None] | None = None,
+        normalisation_batches: int = 0,
     ) -> dict[str, Tensor]:
         """Prune in stages, refining the curvature between them.
 
@@ -201,6 +204,9 @@ class Surgeon(MaskedModel):
             sparsities: After each stage; see `compression.schedules`.
             fine_tune: Called after each stage with the model in training mode; the removed weights
                 are set to 0 again when it returns. `attach` keeps them at 0 all the while.
+            normalisation_batches: Batches that statistics of batch normalisation are measured on
+                again before each refinement; 0 for networks without, or where `fine_tune`, whose
+                steps follow them anyway, is given.
 
         Returns:
             The masks.
@@ -211,6 +217,8 @@ class Surgeon(MaskedModel):
         """
         for number, sparsity in enumerate(sparsities):
             if number > 0:
+                if normalisation_batches:
+                    self.reestimate_normalisation(normalisation_batches)
                 self.refine()
             self.step(sparsity)
             if fine_tune is not None:

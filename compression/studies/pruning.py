@@ -41,8 +41,7 @@ class Subject:
         loader: Training batches, all of one size but the last.
         exclude: Patterns of parameters that stay dense.
         normalisation_batches: Batches that statistics of batch normalisation are measured on again
-            after each stage but the last; 0 for networks without, or with `fine_tune`, whose steps
-            follow them anyway.
+            after each stage but the last; see `Surgeon.prune`.
         fine_tune: Trains a pruned network, in training mode, in place and alike at each call; what
             is 0 stays 0. None: pruning is all.
     """
@@ -149,15 +148,8 @@ def prune_in_stages(
     started = time.perf_counter()
     surgeon = subject.surgeon(method, setting, seed, reporter)
     surgeon.fit()
-    if subject.fine_tune is not None:
-        surgeon.prune(cubic(sparsity, stages), subject.fine_tune)
-        return _pruned(surgeon, time.perf_counter() - started)
-    for stage, reached in enumerate(geometric(sparsity, stages)):
-        if stage > 0:
-            if subject.normalisation_batches:
-                surgeon.reestimate_normalisation(subject.normalisation_batches)
-            surgeon.refine()
-        surgeon.step(reached)
+    schedule = geometric if subject.fine_tune is None else cubic
+    surgeon.prune(schedule(sparsity, stages), subject.fine_tune, subject.normalisation_batches)
     return _pruned(surgeon, time.perf_counter() - started)
 
 
