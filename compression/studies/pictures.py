@@ -45,10 +45,11 @@ class LabelledImages:
         return self.take(order[held_out:]), self.take(order[:held_out])
 
     def normalised(self, pixels: Tensor) -> Tensor:
-        """Pixels as the networks take them: float32, centred and scaled by channel."""
+        """Pixels as the networks take them: float32, centred, scaled, channels last in memory."""
         mean = torch.tensor(self.mean).view(1, -1, 1, 1)
         deviation = torch.tensor(self.deviation).view(1, -1, 1, 1)
-        return (pixels.float() / 255 - mean) / deviation
+        values = (pixels.float() / 255 - mean) / deviation
+        return values.contiguous(memory_format=torch.channels_last)
 
     def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Normalised images and labels, in order; the last batch may be smaller."""

@@ -190,5 +190,4 @@ class DenseTraining:
             pixels = cropped_and_flipped(
                 images.pixels[rows], settings.padding, size, self._generator
             )
-            inputs = images.normalised(pixels).contiguous(memory_format=torch.channels_last)
-            yield inputs.to(self._device), images.labels[rows].to(self._device)
+            yield images.normalised(pixels).to(self._device), images.labels[rows].to(self._device)
