@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from compression.errors import DivergedError
+
 
 @dataclass(frozen=True)
 class Factored:
@@ -38,14 +40,47 @@ class Factored:
         is_there = self.positions >= 0
         return replace(self, positions=torch.where(is_there, self.positions + start, -1))
 
+    @property
+    def root(self) -> Tensor:
+        """Root of the inverse's diagonal but for what columns share, `(groups, rows, columns)`."""
+        if self.row_gram is None:
+            return self.outer
+        return self.outer * self.row_gram.diagonal(dim1=1, dim2=2).sqrt().unsqueeze(2)
 
-def restricted(gram: Tensor, kept: Tensor) -> Tensor:
-    """A stack of matrices with nothing but a 1 in rows and columns that are not kept.
+    def columns_among(self, kept: Tensor) -> Tensor:
+        """`C` without what is not kept, where a row has a matrix of its own; else as it is.
 
-    Args:
-        gram: `(groups, size, size)`.
-        kept: Bool `(groups, size)`.
+        Args:
+            kept: Bool `(groups, rows, columns)`.
+
+        Returns:
+            `(groups, columns, columns)`, with nothing but a 1 where something is left out.
+        """
+        if kept.shape[1] > 1:
+            return self.column_gram
+        both = kept.mT & kept
+        identity = torch.eye(
+            both.shape[1], dtype=self.column_gram.dtype, device=self.column_gram.device
+        )
+        return torch.where(both, self.column_gram, identity)
+
+
+def in_order(matrices: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Stacks of matrices with rows `(groups, rows)` and columns in another order."""
+    by_row = matrices.take_along_dim(rows.unsqueeze(2), dim=1)
+    return by_row.take_along_dim(columns.unsqueeze(1), dim=2)
+
+
+def triangle(gram: Tensor, upper: bool = False) -> Tensor:
+    """Cholesky factors of a stack of inverse matrices, in double precision.
+
+    Raises:
+        DivergedError: One is not positive definite.
     """
-    both = kept.unsqueeze(2) & kept.unsqueeze(1)
-    identity = torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
-    return torch.where(both, gram, identity)
+    found, failures = torch.linalg.cholesky_ex(gram.double(), upper=upper)
+    if bool(failures.any()):
+        raise DivergedError(
+            "the inverse Fisher matrix is not positive definite: raise the damping or fit longer"
+        )
+    factors: Tensor = found
+    return factors

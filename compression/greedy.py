@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from compression.compensation import group_update
-from compression.errors import StructureError
 from compression.factored import Factored
 from compression.selection import PruningStep
 
@@ -87,15 +86,9 @@ class GreedyByRow:
             StructureError: The curvature or the structure is another.
         """
         curvature = step.curvature
-        parts = curvature.factored()
-        if parts is None or step.structure != "unstructured":
-            raise StructureError(
-                "greedy removal by rows needs unstructured sparsity and an inverse that is known "
-                "part by part: a learned one, or LayerwiseHessian"
-            )
         costs = torch.zeros_like(step.weights)
         removable = step.mask & step.candidates.reachable
-        for part in parts:
+        for part in step.parts("greedy removal by rows"):
             _add_costs(costs, step.weights, removable, part)
         mask = step.select(costs)
         weights = curvature.compensated(step.weights, mask)
@@ -119,15 +112,12 @@ def _add_costs(costs: Tensor, weights: Tensor, removable: Tensor, part: Factored
     """
     groups, rows, columns = part.positions.shape
     positions = part.positions.view(groups * rows, columns)
-    outer = part.outer.view(groups * rows, columns)
+    roots = part.root.view(groups * rows, columns)
     group = torch.arange(groups, device=costs.device).repeat_interleave(rows)
-    share = torch.ones_like(outer[:, 0])
-    if part.row_gram is not None:
-        share = part.row_gram.diagonal(dim1=1, dim2=2).flatten()
     for some in torch.split(torch.arange(len(positions)), max(1, LARGEST // columns**2)):
         place = positions[some]
         kept = (place >= 0) & removable[place.clamp(min=0)]
-        root = torch.where(kept, outer[some], 0) * share[some].sqrt().unsqueeze(1)
+        root = torch.where(kept, roots[some], 0)
         inverse = root.unsqueeze(2) * part.column_gram[group[some]] * root.unsqueeze(1)
         found = removal_costs(torch.where(kept, weights[place.clamp(min=0)], 0), inverse)
         costs[place[kept]] = found[kept]

@@ -18,8 +18,7 @@ from torch import Tensor
 
 from compression.compensation import constrained_update
 from compression.conjugate_gradients import Product
-from compression.errors import DivergedError
-from compression.factored import Factored, restricted
+from compression.factored import Factored, in_order, triangle
 from compression.lattice import Lattice
 
 NUM_ROUNDS = 64
@@ -164,25 +163,24 @@ def _round_part(
     positions = part.positions.clamp(min=0)
     moves = movable[positions] & is_there
     steps = torch.where(is_there, lattice.steps[positions], 0)
-    column_gram = part.column_gram
-    if positions.shape[1] == 1:
-        column_gram = restricted(column_gram, moves[:, 0])
+    column_gram = part.columns_among(moves)
     is_turn = moves & (steps > 0)
     energy = part.outer.square()
     rows = _order(_diagonal(part.row_gram, energy.mean(dim=2)), is_turn.any(dim=2))
     columns = _order(_diagonal(column_gram, energy.mean(dim=1)), is_turn.any(dim=1))
     grid = _Grid(
-        _sorted(weights[positions], rows, columns),
-        _sorted(part.outer, rows, columns),
-        _sorted(moves, rows, columns),
-        Lattice(_sorted(steps, rows, columns), lattice.limit),
+        in_order(weights[positions], rows, columns),
+        in_order(part.outer, rows, columns),
+        in_order(moves, rows, columns),
+        Lattice(in_order(steps, rows, columns), lattice.limit),
     )
-    column_triangle = _triangle(_sorted(column_gram, columns, columns))
+    column_triangle = triangle(in_order(column_gram, columns, columns)).to(column_gram)
     if part.row_gram is None:
         grid.round_columns(column_triangle)
     else:
-        grid.round_antidiagonals(_triangle(_sorted(part.row_gram, rows, rows)), column_triangle)
-    return _sorted(grid.moved, rows.argsort(dim=1), columns.argsort(dim=1))
+        row_triangle = triangle(in_order(part.row_gram, rows, rows)).to(column_triangle)
+        grid.round_antidiagonals(row_triangle, column_triangle)
+    return in_order(grid.moved, rows.argsort(dim=1), columns.argsort(dim=1))
 
 
 def _diagonal(gram: Tensor | None, energy: Tensor) -> Tensor:
@@ -193,20 +191,3 @@ def _diagonal(gram: Tensor | None, energy: Tensor) -> Tensor:
 def _order(diagonal: Tensor, has_turn: Tensor) -> Tensor:
     """The stiffest first, as little can make up for them later; last what is never rounded."""
     return torch.where(has_turn, diagonal, torch.inf).argsort(dim=1, stable=True)
-
-
-def _sorted(matrices: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Stacks of matrices with rows `(groups, rows)` and columns in another order."""
-    by_row = matrices.take_along_dim(rows.unsqueeze(2), dim=1)
-    return by_row.take_along_dim(columns.unsqueeze(1), dim=2)
-
-
-def _triangle(gram: Tensor) -> Tensor:
-    """Cholesky factors of a stack of matrices, computed in double precision."""
-    triangle, failures = torch.linalg.cholesky_ex(gram.double())
-    if bool(failures.any()):
-        raise DivergedError(
-            "the inverse Fisher matrix is not positive definite: raise the damping or fit longer"
-        )
-    found: Tensor = triangle.to(gram.dtype)
-    return found

@@ -1,5 +1,6 @@
 """Which weights go: scores of what each costs, and one step of pruning."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
@@ -8,7 +9,8 @@ from torch import Tensor
 
 from compression.compensation import group_update, single_update
 from compression.curvature import Curvature
-from compression.errors import SparsityError
+from compression.errors import SparsityError, StructureError
+from compression.factored import Factored
 from compression.problem import Problem
 from compression.saliency import saliency
 from compression.structures import Candidates, Scope, Structure, select
@@ -42,6 +44,23 @@ class PruningStep:
     scope: Scope
     sparsity: float
     gradient: Tensor | None = None
+
+    def parts(self, solver: str) -> Iterator[Factored]:
+        """The inverse part by part, for a solver that removes weights one by one.
+
+        Args:
+            solver: What the error calls it.
+
+        Raises:
+            StructureError: The inverse is not known so, or the structure is another.
+        """
+        parts = self.curvature.factored()
+        if parts is None or self.structure != "unstructured":
+            raise StructureError(
+                f"{solver} needs unstructured sparsity and an inverse that is known part by part: "
+                "a learned one, or LayerwiseHessian"
+            )
+        return parts
 
     def select(self, scores: Tensor) -> Tensor:
         """What is kept if the lowest of additive scores go, bool `(size,)`.

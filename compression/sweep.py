@@ -8,15 +8,15 @@ so many of each column, the cheapest columns first, and several passes with leas
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from compression.conjugate_gradients import conjugate_gradients
-from compression.errors import DivergedError, StructureError
-from compression.factored import Factored, restricted
+from compression.factored import Factored, in_order, triangle
+from compression.joint import Candidate, Quadratic, least_on_support
+from compression.schedules import geometric
 from compression.selection import PruningStep
 
 BLOCK = 128
@@ -30,7 +30,7 @@ COUNT_TOLERANCE = 1e-2
 selection itself is exact."""
 
 
-def swept(weights: Tensor, triangle: Tensor, bound: Tensor) -> tuple[Tensor, Tensor]:
+def swept(weights: Tensor, factor: Tensor, bound: Tensor) -> tuple[Tensor, Tensor]:
     """Cost of each weight's removal when its column's turn comes, all before it standing still.
 
     A weight that costs no more than its bound goes, and the weights of its row behind it make up
@@ -38,14 +38,14 @@ def swept(weights: Tensor, triangle: Tensor, bound: Tensor) -> tuple[Tensor, Ten
 
     Args:
         weights: `(groups, columns, rows)`, in units in which all rows have one inverse.
-        triangle: Upper triangle `U` with `U'U` the inverse, `(groups, columns, columns)`.
+        factor: Upper triangle `U` with `U'U` the inverse, `(groups, columns, columns)`.
         bound: As `weights`; infinite for what goes in any case, below 0 for what stays.
 
     Returns:
         Costs and weights after the sweep, 0 for what went; both as `weights`.
     """
     weights = weights.clone()
-    pivots = triangle.diagonal(dim1=1, dim2=2).unsqueeze(2)
+    pivots = factor.diagonal(dim1=1, dim2=2).unsqueeze(2)
     shares, squares = 1 / pivots, 2 * bound
     errors = torch.empty_like(weights)
     num_columns = weights.shape[1]
@@ -55,9 +55,9 @@ def swept(weights: Tensor, triangle: Tensor, bound: Tensor) -> tuple[Tensor, Ten
             error = errors[:, column]
             torch.mul(weights[:, column], shares[:, column], out=error)
             error.mul_(error.square() <= squares[:, column])
-            behind = triangle[:, column, column + 1 : last].unsqueeze(2)
+            behind = factor[:, column, column + 1 : last].unsqueeze(2)
             weights[:, column + 1 : last].baddbmm_(behind, error.unsqueeze(1), alpha=-1)
-        block = triangle[:, first:last, last:].mT
+        block = factor[:, first:last, last:].mT
         weights[:, last:].baddbmm_(block, errors[:, first:last], alpha=-1)
     costs = (weights * shares).square() / 2
     return costs, torch.where(costs <= bound, 0, weights)
@@ -96,15 +96,16 @@ class SweepByColumn:
             StructureError: The curvature or the structure is another.
             DivergedError: The inverse is not positive definite.
         """
-        factored = step.curvature.factored()
-        if factored is None or step.structure != "unstructured":
-            raise StructureError(
-                "removal by sweeps needs unstructured sparsity and an inverse that is known part "
-                "by part: a learned one, or LayerwiseHessian"
-            )
-        layers = [_Layer(part, step.mask) for part in factored]
+        reachable = step.candidates.reachable
+        layers = [
+            _Layer(part, step)
+            for part in step.parts("removal by sweeps")
+            if bool(reachable[part.positions[part.positions >= 0]].any())
+        ]
         dense = step.weights
-        sparsities = _sparsities(step, self.passes)
+        present = int((reachable & ~step.mask).sum()) / int(reachable.sum())
+        # Of a sparsity that is reached, rounding to whole weights may be the larger one.
+        sparsities = geometric(step.sparsity, self.passes, min(present, step.sparsity))
         for number, sparsity in enumerate(sparsities, start=1):
             iterations = self.max_iterations // (1 if number == self.passes else 3)
             step = replace(step, sparsity=sparsity)
@@ -118,51 +119,34 @@ class SweepByColumn:
         return step.mask, step.weights
 
 
-def _sparsities(step: PruningStep, passes: int) -> Iterator[float]:
-    """After each pass: each keeps the same share of what is left."""
-    reachable = step.candidates.reachable
-    before = int((step.mask & reachable).sum()) / int(reachable.sum())
-    for done in range(1, passes):
-        yield 1 - before * ((1 - step.sparsity) / before) ** (done / passes)
-    yield step.sparsity
-
-
 def _costs(sweeps: Sequence["_Sweep"], step: PruningStep) -> Tensor:
     """Costs `(size,)` in sweeps that remove about enough."""
     costs = torch.zeros_like(step.weights)
     for together in [sweeps] if step.scope == "global" else [[sweep] for sweep in sweeps]:
-        considered = torch.zeros_like(step.mask)
-        for sweep in together:
-            considered[sweep.positions[sweep.is_there]] = True
-        considered &= step.candidates.reachable
-        gone = int((considered & ~step.mask).sum())
-        goal = round(step.sparsity * int(considered.sum())) - gone
-        for sweep, found in zip(together, _about_enough(together, goal), strict=True):
-            costs[sweep.positions[sweep.is_removable]] = found[sweep.is_removable]
+        number = sum(sweep.num_reachable for sweep in together)
+        left = sum(int(sweep.is_removable.sum()) for sweep in together)
+        goal = round(step.sparsity * number) - (number - left)
+        if goal > 0:
+            places = torch.cat([sweep.positions[sweep.is_removable] for sweep in together])
+            costs[places] = _about_enough(together, goal)
     return costs
 
 
-def _about_enough(sweeps: Sequence["_Sweep"], goal: int) -> Sequence[Tensor]:
-    """Costs of sweeps with the bound below which about so many weights lie."""
-    found = [sweep.costs_alone() for sweep in sweeps]
+def _about_enough(sweeps: Sequence["_Sweep"], goal: int) -> Tensor:
+    """Costs of what may go, in sweeps with the bound below which about so many of them lie."""
+    costs = torch.cat([sweep.costs_alone() for sweep in sweeps])
     low, high = 0.0, math.inf
     for _ in range(MAX_SWEEPS):
-        values = torch.cat(
-            [costs[sweep.is_removable] for sweep, costs in zip(sweeps, found, strict=True)]
-        )
         # What would be enough if costs stayed as they are, which they nearly do.
-        bound = float(values.kthvalue(max(1, min(goal, len(values)))).values)
+        bound = float(costs.kthvalue(goal).values)
         if not low < bound < high:
             bound = math.sqrt(max(low, high / 1e4) * high) if high < math.inf else 2 * low
-        found = [sweep.costs(bound) for sweep in sweeps]
-        count = sum(
-            int((costs[sweep.is_removable] <= bound).sum())
-            for sweep, costs in zip(sweeps, found, strict=True)
-        )
+        costs = torch.cat([sweep.costs(bound) for sweep in sweeps])
+        count = int((costs <= bound).sum())
         if abs(count - goal) <= COUNT_TOLERANCE * goal or bound == 0:
             break
         low, high = (bound, high) if count < goal else (low, bound)
-    return found
+    return costs
 
 
 @dataclass(frozen=True)
@@ -170,36 +154,38 @@ class _Sweep:
     """A layer with its columns in the order of a pass.
 
     Attributes:
+        num_reachable: How many weights may go in all, or went before.
         positions: `(groups, columns, rows)`; 0 where the grid has nothing.
-        is_there: Where the grid has a weight, as `positions`.
         is_kept: Which weights are kept before, as `positions`.
         is_removable: Which of them may go, as `positions`.
         root: Units of the weights, in which all rows have one inverse, as `positions`.
         weights: In those units, as `positions`.
-        triangle: Upper Cholesky factor of that inverse, `(groups, columns, columns)`.
+        factor: Upper Cholesky factor of that inverse, `(groups, columns, columns)`.
     """
 
+    num_reachable: int
     positions: Tensor
-    is_there: Tensor
     is_kept: Tensor
     is_removable: Tensor
     root: Tensor
     weights: Tensor
-    triangle: Tensor
+    factor: Tensor
 
     def costs_alone(self) -> Tensor:
-        """Costs if nothing went before, as `positions`."""
-        return (self.weights / _diagonal(self.triangle).unsqueeze(2)).square() / 2
+        """Costs of what may go if nothing went before it, `(number,)`."""
+        costs = (self.weights / _diagonal(self.factor).unsqueeze(2)).square() / 2
+        return costs[self.is_removable]
 
     def costs(self, bound: float) -> Tensor:
-        """Costs of one sweep, as `positions`."""
-        return swept(self.weights, self.triangle, self._bounds(self.is_removable, bound))[0]
+        """Costs of what may go, in one sweep, `(number,)`."""
+        bounds = self._bounds(self.is_removable, bound)
+        return swept(self.weights, self.factor, bounds)[0][self.is_removable]
 
     def compensate(self, weights: Tensor, mask: Tensor) -> None:
         """Near the least weights under a smaller mask, written over those of `(size,)`."""
         kept = self.is_kept & mask[self.positions]
         bounds = self._bounds(self.is_kept & ~kept, math.inf)
-        found = swept(self.weights, self.triangle, bounds)[1] * self.root
+        found = swept(self.weights, self.factor, bounds)[1] * self.root
         weights[self.positions[kept]] = found[kept]
 
     def _bounds(self, is_free: Tensor, bound: float) -> Tensor:
@@ -211,40 +197,33 @@ class _Sweep:
 class _Layer:
     """A part of the inverse: all that does not change from pass to pass."""
 
-    def __init__(self, part: Factored, mask: Tensor) -> None:
+    def __init__(self, part: Factored, step: PruningStep) -> None:
         self._part = part
         self._is_there = part.positions >= 0
         self._place = part.positions.clamp(min=0)
-        share = 1.0 if part.row_gram is None else _diagonal(part.row_gram).sqrt().unsqueeze(2)
-        self._root = part.outer * share
-        self._columns = part.column_gram
-        if part.positions.shape[1] == 1:
-            # With a matrix of its own, a row leaves out of it what is gone.
-            there = self._is_there & mask[self._place]
-            self._columns = restricted(self._columns, there[:, 0])
+        self._root = part.root
+        self._columns = part.columns_among(self._is_there & step.mask[self._place])
+        self._is_reachable = self._is_there & step.candidates.reachable[self._place]
         self._hessians: tuple[Tensor | None, Tensor] | None = None
 
     def sweep(self, step: PruningStep) -> _Sweep:
         """Ready for the sweeps of a pass: columns whose weights cost little come first."""
         kept = self._is_there & step.mask[self._place]
-        removable = kept & step.candidates.reachable[self._place]
         weights = torch.where(kept, step.weights[self._place] / self._root, 0)
         cost = weights.square().sum(dim=1) / _diagonal(self._columns)
         order = cost.argsort(dim=1, stable=True)
-        ordered = self._columns.take_along_dim(order.unsqueeze(2), dim=1)
-        ordered = ordered.take_along_dim(order.unsqueeze(1), dim=2)
 
         def turned(grid: Tensor) -> Tensor:
             return grid.mT.take_along_dim(order.unsqueeze(2), dim=1)
 
         return _Sweep(
+            num_reachable=int(self._is_reachable.sum()),
             positions=turned(self._place),
-            is_there=turned(self._is_there),
             is_kept=turned(kept),
-            is_removable=turned(removable),
+            is_removable=turned(kept & self._is_reachable),
             root=turned(self._root),
             weights=turned(weights),
-            triangle=_triangle(ordered).to(weights),
+            factor=triangle(in_order(self._columns, order, order), upper=True).to(weights),
         )
 
     def compensate(
@@ -260,8 +239,9 @@ class _Layer:
             max_iterations: Of conjugate gradients.
         """
         kept = self._is_there & mask[self._place]
-        missing = torch.where(self._is_there, (dense - weights)[self._place], 0)
-        if not bool(missing.any()):
+        anchor = torch.where(self._is_there, dense[self._place], 0).flatten()
+        present = torch.where(self._is_there, weights[self._place], 0).flatten()
+        if torch.equal(anchor, present):
             return
         rows, columns = self._hessian()
         outer = 1 / self._part.outer
@@ -270,18 +250,13 @@ class _Layer:
             diagonal = diagonal * _diagonal(rows).unsqueeze(2)
 
         def product(values: Tensor) -> Tensor:
-            inner: Tensor = (outer * values) @ columns
-            return torch.where(kept, outer * (inner if rows is None else rows @ inner), 0)
+            inner: Tensor = (outer * values.view_as(outer)) @ columns
+            return (outer * (inner if rows is None else rows @ inner)).flatten()
 
-        change = conjugate_gradients(
-            lambda values: product(values.view_as(kept)).flatten(),
-            product(missing).flatten(),
-            lambda values: values / diagonal.flatten(),
-            None,
-            tolerance,
-            max_iterations,
-        ).values.view_as(kept)
-        weights[self._place[kept]] += change[kept]
+        quadratic = Quadratic(product, anchor, torch.zeros_like(anchor), diagonal.flatten())
+        start = Candidate.at(quadratic, kept.flatten(), present)
+        found = least_on_support(quadratic, start, max_iterations, tolerance)
+        weights[self._place[kept]] = found.weights.view_as(kept)[kept]
 
     def _hessian(self) -> tuple[Tensor | None, Tensor]:
         """Inverses of the factors for rows, where there is one, and for columns."""
@@ -295,18 +270,7 @@ def _diagonal(grams: Tensor) -> Tensor:
     return grams.diagonal(dim1=1, dim2=2)
 
 
-def _triangle(grams: Tensor) -> Tensor:
-    """Upper Cholesky factors of a stack of matrices, in double precision."""
-    triangle, failures = torch.linalg.cholesky_ex(grams.double(), upper=True)
-    if bool(failures.any()):
-        raise DivergedError(
-            "the inverse Fisher matrix is not positive definite: raise the damping or fit longer"
-        )
-    found: Tensor = triangle
-    return found
-
-
 def _inverse(grams: Tensor) -> Tensor:
     """Inverses of a stack of matrices, computed in double precision."""
-    inverse: Tensor = torch.cholesky_inverse(_triangle(grams), upper=True).to(grams.dtype)
-    return inverse
+    inverse: Tensor = torch.cholesky_inverse(triangle(grams, upper=True), upper=True)
+    return inverse.to(grams.dtype)

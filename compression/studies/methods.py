@@ -44,6 +44,10 @@ class Setting:
         """Examples that curvature is estimated from."""
         return self.num_gradients * self.group
 
+    def num_batches(self, batch_size: int) -> int:
+        """Batches that hold as many."""
+        return -(-self.num_examples // batch_size)
+
     def tempered(self, likelihood: Likelihood) -> Likelihood:
         """The likelihood at the setting's temperature."""
         return likelihood if self.temperature == 1 else Tempered(likelihood, self.temperature)
@@ -137,8 +141,9 @@ def _gradients(
 
 
 def _learned(setting: Setting, batch_size: int) -> Curvature:
-    num_batches = -(-setting.num_examples // batch_size)
-    return LearnedInverse("kronecker", setting.steps, forward_batches=num_batches)
+    return LearnedInverse(
+        "kronecker", setting.steps, forward_batches=setting.num_batches(batch_size)
+    )
 
 
 def _learned_briefly(family: str) -> Callable[[Setting, int], Curvature]:
@@ -149,14 +154,26 @@ def _learned_briefly(family: str) -> Callable[[Setting, int], Curvature]:
             family,
             setting.steps,
             refine_steps=2 * setting.steps,
-            warmup_batches=-(-setting.num_examples // batch_size),
+            warmup_batches=setting.num_batches(batch_size),
         )
 
     return curvature
 
 
+def _layerwise(setting: Setting, batch_size: int) -> Curvature:
+    return LayerwiseHessian(setting.num_batches(batch_size))
+
+
 def _ranked(setting: Setting) -> Solver:
     return RankAndCompensate()
+
+
+def _greedy(setting: Setting) -> Solver:
+    return GreedyByRow()
+
+
+def _swept(setting: Setting) -> Solver:
+    return SweepByColumn()
 
 
 def _joint(setting: Setting) -> Solver:
@@ -201,14 +218,14 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         ),
         "obc": Method(
             "OBC: each layer's outputs by least squares, greedy by rows",
-            lambda setting, batch_size: LayerwiseHessian(-(-setting.num_examples // batch_size)),
-            lambda setting: GreedyByRow(),
+            _layerwise,
+            _greedy,
             Grid.layer_settings,
         ),
         "sparsegpt": Method(
             "SparseGPT: each layer's outputs by least squares, a sweep over its inputs",
-            lambda setting, batch_size: LayerwiseHessian(-(-setting.num_examples // batch_size)),
-            lambda setting: SweepByColumn(),
+            _layerwise,
+            _swept,
             Grid.layer_settings,
         ),
         "chita": Method(
@@ -238,19 +255,19 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         "fishleg_three_factor_sweep": Method(
             "FishLeg: a sweep over each layer's inputs on that inverse",
             _learned_briefly("three_factor"),
-            lambda setting: SweepByColumn(),
+            _swept,
             Grid.learned_settings,
         ),
         "fishleg_sweep": Method(
             "FishLeg: a sweep over each layer's inputs on the learned Kronecker inverse",
             _learned_briefly("kronecker"),
-            lambda setting: SweepByColumn(),
+            _swept,
             Grid.learned_settings,
         ),
         "fishleg_greedy": Method(
             "FishLeg: greedy by rows on the learned inverse of the tempered network",
             _learned,
-            lambda setting: GreedyByRow(),
+            _greedy,
             Grid.tempered_settings,
         ),
         "fishleg_joint": Method(

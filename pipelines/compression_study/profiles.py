@@ -52,21 +52,16 @@ STAGE_GRID = Grid(
     temperatures=(2.0,),
 )
 
-CONVOLUTIONAL = (
-    "magnitude",
-    "diagonal_fisher",
-    "block_fisher",
-    "sparsegpt",
-    "fishleg_three_factor",
-    "fishleg_three_factor_sweep",
-)
-"""For layers of thousands of inputs."""
+FOR_CONVOLUTIONS = ("sparsegpt", "fishleg_three_factor", "fishleg_three_factor_sweep")
+"""For layers of thousands of inputs, too many for greedy removal."""
 
-SWEPT = "fishleg_sweep"
-"""The same with a factor for inputs and kernel together: seven times as much to learn."""
+LARGE_FACTOR = "fishleg_sweep"
+"""With a factor for inputs and kernel together: seven times as much to learn as with three."""
 
-ALL = tuple(name for name in METHODS if name not in (*CONVOLUTIONAL[3:], SWEPT))
-"""Of the MLPNet: sweeps stand in for greedy removal where that takes too long."""
+CONVOLUTIONAL = ("magnitude", "diagonal_fisher", "block_fisher", *FOR_CONVOLUTIONS)
+
+ALL = tuple(name for name in METHODS if name not in (*FOR_CONVOLUTIONS, LARGE_FACTOR))
+"""Of the MLPNet, whose layers are small enough for greedy removal."""
 
 SEEDS = (0, 1, 2, 3, 4)
 
@@ -184,7 +179,7 @@ RESNET18: Mapping[ProfileName, ResNet18Profile] = MappingProxyType(
         "full": ResNet18Profile(
             DenseRecipe(64, TrainingSettings(epochs=40, cut_epochs=0)),
             Plan(
-                methods=(*CONVOLUTIONAL, SWEPT, "mfac", "chita"),
+                methods=(*CONVOLUTIONAL, LARGE_FACTOR, "mfac", "chita"),
                 sparsities=(0.5, 0.8, 0.9, 0.95, 0.98),
                 stages=(1, 10),
                 seeds=(0, 1, 2),

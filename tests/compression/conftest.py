@@ -79,6 +79,18 @@ def likelihood(request: pytest.FixtureRequest) -> Likelihood:
     return made
 
 
+def _positive_definite(size: int, seed: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.randn(2 * size, size, dtype=torch.float64, generator=generator)
+    return rows.T @ rows / size
+
+
+@pytest.fixture
+def positive_definite() -> Callable[[int, int], Tensor]:
+    """Maker of a random positive definite matrix, from its size and a seed."""
+    return _positive_definite
+
+
 @pytest.fixture
 def small_network() -> Callable[[], nn.Module]:
     def make() -> nn.Module:

@@ -3,20 +3,11 @@ import torch
 from torch import nn
 
 from compression import greedy
-from compression.errors import StructureError
 from compression.greedy import REMOVALS_BETWEEN_COMPACTIONS, GreedyByRow, removal_costs
 from compression.learning import LearnedInverse
 from compression.likelihoods import Categorical
 from compression.rivals.layerwise import LayerwiseHessian
-from compression.rivals.low_rank import LowRankFisher
 from compression.surgeon import Surgeon
-
-
-def positive_definite(size, seed):
-    rows = torch.randn(
-        2 * size, size, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)
-    )
-    return rows.T @ rows / size
 
 
 def one_by_one(weights, hessian):
@@ -36,7 +27,7 @@ def one_by_one(weights, hessian):
 
 
 @pytest.mark.parametrize("num_inputs", [6, REMOVALS_BETWEEN_COMPACTIONS + 5])
-def test_costs_are_those_of_removing_one_by_one(num_inputs):
+def test_costs_are_those_of_removing_one_by_one(num_inputs, positive_definite):
     hessian = positive_definite(num_inputs, seed=0)
     weights = torch.randn(3, num_inputs, dtype=torch.float64)
     found = removal_costs(weights, torch.linalg.inv(hessian).unsqueeze(0))
@@ -44,7 +35,7 @@ def test_costs_are_those_of_removing_one_by_one(num_inputs):
         torch.testing.assert_close(costs, one_by_one(row, hessian))
 
 
-def test_what_is_removed_already_costs_nothing():
+def test_what_is_removed_already_costs_nothing(positive_definite):
     hessian = positive_definite(5, seed=1)
     kept = torch.tensor([True, False, True, True, False])
     weights = torch.where(kept, torch.randn(5, dtype=torch.float64), 0)
@@ -82,7 +73,7 @@ def test_the_kept_weights_are_least_squares_on_their_support(problem, loader, sp
     )
 
 
-def test_it_changes_outputs_less_than_magnitude_does():
+def test_it_changes_outputs_less_than_magnitude_does(positive_definite):
     torch.manual_seed(0)
     inputs = torch.randn(200, 12, dtype=torch.float64) @ positive_definite(12, seed=2)
     loader = [(inputs, torch.zeros(200, dtype=torch.int64))]
@@ -96,20 +87,6 @@ def test_it_changes_outputs_less_than_magnitude_does():
         surgeon.step(0.5)
         changes[type(curvature)] = (network(inputs) - before).square().sum().item()
     assert changes[LayerwiseHessian] < 0.5 * changes[str]
-
-
-@pytest.mark.parametrize(
-    ("curvature", "structure"),
-    [(LowRankFisher(10, 1), "unstructured"), (LayerwiseHessian(), (2, 4))],
-)
-def test_other_curvature_or_structure_is_refused(curvature, structure):
-    torch.manual_seed(0)
-    network = nn.Linear(4, 3).double().eval()
-    loader = [(torch.randn(20, 4, dtype=torch.float64), torch.zeros(20, dtype=torch.int64))]
-    surgeon = Surgeon(network, Categorical(), loader, curvature, structure, solver=GreedyByRow())
-    surgeon.fit()
-    with pytest.raises(StructureError, match="greedy"):
-        surgeon.step(0.5)
 
 
 def dense_inverse(curvature, size):

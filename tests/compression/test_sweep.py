@@ -8,17 +8,9 @@ from compression.learning import LearnedInverse
 from compression.likelihoods import Categorical
 from compression.rivals import layerwise
 from compression.rivals.layerwise import LayerwiseHessian
-from compression.rivals.low_rank import LowRankFisher
 from compression.selection import RankAndCompensate
 from compression.surgeon import Surgeon
 from compression.sweep import BLOCK, SweepByColumn, swept
-
-
-def positive_definite(size, seed):
-    rows = torch.randn(
-        2 * size, size, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)
-    )
-    return rows.T @ rows / size
 
 
 def one_by_one(weights, hessian, is_gone, bound):
@@ -33,7 +25,7 @@ def one_by_one(weights, hessian, is_gone, bound):
 
 
 @pytest.mark.parametrize("num_columns", [7, BLOCK + 5])
-def test_costs_are_those_of_least_squares_behind_each_column(num_columns):
+def test_costs_are_those_of_least_squares_behind_each_column(num_columns, positive_definite):
     torch.manual_seed(0)
     hessian = positive_definite(num_columns, seed=0)
     triangle = torch.linalg.cholesky(torch.linalg.inv(hessian), upper=True)
@@ -49,7 +41,7 @@ def test_costs_are_those_of_least_squares_behind_each_column(num_columns):
         torch.testing.assert_close(after[0, :, row], expected[1], rtol=0, atol=1e-9)
 
 
-def test_costs_of_what_goes_add_up_to_the_cost_of_all():
+def test_costs_of_what_goes_add_up_to_the_cost_of_all(positive_definite):
     torch.manual_seed(0)
     hessian = positive_definite(9, seed=1)
     triangle = torch.linalg.cholesky(torch.linalg.inv(hessian), upper=True)
@@ -111,7 +103,22 @@ def test_each_layer_reaches_a_sparsity_of_layers(problem, loader):
         assert int((~mask).sum()) == round(0.5 * mask.numel())
 
 
-def test_it_comes_between_ranking_and_greedy_removal():
+def test_layers_that_nothing_goes_from_are_left_alone(loader):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(5, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 3))
+    network = network.double().eval()
+    curvature = LearnedInverse(steps=5, warmup_batches=2)
+    surgeon = Surgeon(
+        network, Categorical(), loader, curvature, scope="layer", solver=SweepByColumn()
+    )
+    surgeon.fit()
+    before = network[1].weight.clone()
+    surgeon.step(0.5)
+    assert torch.equal(network[1].weight, before)
+    assert all(int((~mask).sum()) == mask.numel() // 2 for mask in surgeon.masks.values())
+
+
+def test_it_comes_between_ranking_and_greedy_removal(positive_definite):
     torch.manual_seed(0)
     inputs = torch.randn(400, 40, dtype=torch.float64) @ positive_definite(40, seed=2)
     loader = [(inputs, torch.zeros(400, dtype=torch.int64))]
@@ -128,20 +135,6 @@ def test_it_comes_between_ranking_and_greedy_removal():
         changes.append((network(inputs) - before).square().sum().item())
     ranked, in_one_pass, in_four, greedy = changes
     assert greedy < in_four < in_one_pass < ranked
-
-
-@pytest.mark.parametrize(
-    ("curvature", "structure"),
-    [(LowRankFisher(10, 1), "unstructured"), (LayerwiseHessian(), (2, 4))],
-)
-def test_other_curvature_or_structure_is_refused(curvature, structure):
-    torch.manual_seed(0)
-    network = nn.Linear(4, 3).double().eval()
-    loader = [(torch.randn(20, 4, dtype=torch.float64), torch.zeros(20, dtype=torch.int64))]
-    surgeon = Surgeon(network, Categorical(), loader, curvature, structure, solver=SweepByColumn())
-    surgeon.fit()
-    with pytest.raises(StructureError, match="sweeps"):
-        surgeon.step(0.5)
 
 
 def test_ranking_in_stages_by_too_large_inverses_is_refused(problem, loader, monkeypatch):
