@@ -46,16 +46,27 @@ class BasicBlock(nn.Module):
         return torch.relu(residual + self.shortcut(features))
 
 
+LEAST_WIDTH = 8
+"""Of a ResNet-18. On processors with AVX2 and nothing wider, torch 2.13 writes beyond its memory in
+the backward pass of a 1 x 1 convolution with stride 2 of fewer channels, if images lie channels
+last, as the studies lay them."""
+
+
 class ResNet18(nn.Module):
     """ResNet-18 with the stem for 32 x 32 images: a 3 x 3 convolution and no pooling.
 
     Args:
         num_classes: Number of logits.
         width: Channels of the first stage; 64 in the paper.
+
+    Raises:
+        ValueError: The width is below 8.
     """
 
     def __init__(self, num_classes: int = 10, width: int = 64) -> None:
         super().__init__()
+        if width < LEAST_WIDTH:
+            raise ValueError(f"width must be {LEAST_WIDTH} or more, not {width}")
         self.conv1 = nn.Conv2d(3, width, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         stages: list[nn.Module] = []

@@ -20,8 +20,8 @@ class TrainingSettings:
 
     Attributes:
         epochs: Passes over the training images.
-        cut_epochs: The first of them, in which the network sees smaller cuts: about half the work.
-        cut_size: Side of those cuts in pixels.
+        cuts: Epochs and side in pixels of the smaller cuts that the network sees first, one after
+            the other: work falls with the square of the side.
         batch_size: Images a step.
         learning_rate: Highest learning rate of the one-cycle schedule.
         warmup: Share of the steps until the learning rate is highest.
@@ -34,8 +34,7 @@ class TrainingSettings:
     """
 
     epochs: int = 18
-    cut_epochs: int = 10
-    cut_size: int = 24
+    cuts: tuple[tuple[int, int], ...] = ((10, 24),)
     batch_size: int = 128
     learning_rate: float = 0.1
     warmup: float = 0.2
@@ -181,10 +180,18 @@ class DenseTraining:
         self._schedule.load_state_dict(state["schedule"])
         self._generator.set_state(state["generator"])
 
+    def _side(self) -> int:
+        """Side in pixels of what the network sees in this epoch."""
+        until = 0
+        for epochs, side in self.settings.cuts:
+            until += epochs
+            if self.epoch < until:
+                return side
+        return int(self._images.pixels.shape[-1])
+
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         settings, images = self.settings, self._images
-        is_cut = self.epoch < settings.cut_epochs
-        size = settings.cut_size if is_cut else images.pixels.shape[-1]
+        size = self._side()
         order = torch.randperm(len(images), generator=self._generator)
         for rows in torch.split(order, settings.batch_size)[: self.steps_per_epoch]:
             pixels = cropped_and_flipped(

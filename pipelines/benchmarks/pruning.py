@@ -13,7 +13,7 @@ from compression.learning import LearnedInverse
 from compression.likelihoods import Categorical
 from compression.parameters import collect_parameters
 from compression.problem import Batch, Problem
-from compression.studies.networks import MLPNet, ResNet18
+from compression.studies.networks import LEAST_WIDTH, MLPNet, ResNet18
 from pipelines.benchmarks.case import Settings
 from pipelines.benchmarks.charts import bars
 from pipelines.benchmarks.measurement import PEAK, Measurement
@@ -61,7 +61,7 @@ class Task:
 
 TASKS: Mapping[str, Task] = {
     "ResNet-18, three factors": Task(
-        lambda scale: ResNet18(NUM_CLASSES, max(1, round(64 * scale))),
+        lambda scale: ResNet18(NUM_CLASSES, max(LEAST_WIDTH, round(64 * scale))),
         (3, 32, 32),
         128,
         "three_factor",

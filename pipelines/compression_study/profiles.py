@@ -40,13 +40,13 @@ SMOKE_GRID = Grid(
     metric_steps=100,
 )
 GRID = Grid(
-    dampings=(1e-4, 1e-3, 1e-2, 3e-2, 1e-1, 1.0),
+    dampings=(1e-5, 1e-4, 1e-3, 1e-2, 3e-2, 1e-1, 1.0),
     samples=((1000, 1), (1000, 16), (2000, 8)),
     exact_samples=((1000, 2), (1000, 4), (1000, 8)),
     temperatures=(1.0, 2.0, 4.0),
 )
 STAGE_GRID = Grid(
-    dampings=(1e-4, 1e-3, 1e-2, 3e-2, 1e-1, 1.0),
+    dampings=(1e-4, 1e-3, 1e-2, 1e-1),
     samples=((1000, 16),),
     exact_samples=((1000, 8),),
     temperatures=(2.0,),
@@ -140,7 +140,9 @@ LARGE_CONVOLUTIONAL_GRID = Grid(
 RESNET18: Mapping[ProfileName, ResNet18Profile] = MappingProxyType(
     {
         "smoke": ResNet18Profile(
-            DenseRecipe(8, TrainingSettings(epochs=6, cut_epochs=3, batch_size=50, averaging=0.9)),
+            DenseRecipe(
+                8, TrainingSettings(epochs=6, cuts=((3, 24),), batch_size=50, averaging=0.9)
+            ),
             Plan(
                 methods=CONVOLUTIONAL,
                 sparsities=(0.8,),
@@ -152,14 +154,14 @@ RESNET18: Mapping[ProfileName, ResNet18Profile] = MappingProxyType(
             num_images=2000,
             num_held_out=500,
             fine_tuning=TrainingSettings(
-                epochs=1, cut_epochs=0, batch_size=50, learning_rate=0.02, averaging=0.9
+                epochs=1, cuts=(), batch_size=50, learning_rate=0.02, averaging=0.9
             ),
             fine_tuned_methods=("magnitude", "fishleg_three_factor_sweep"),
             fine_tuned_sparsities=(0.8,),
             fine_tuned_seeds=(0,),
         ),
         "cpu": ResNet18Profile(
-            DenseRecipe(64, TrainingSettings(epochs=14, cut_epochs=10)),
+            DenseRecipe(64, TrainingSettings(epochs=14)),
             Plan(
                 methods=CONVOLUTIONAL,
                 sparsities=(0.9, 0.95),
@@ -171,13 +173,13 @@ RESNET18: Mapping[ProfileName, ResNet18Profile] = MappingProxyType(
             ),
             num_images=None,
             num_held_out=1000,
-            fine_tuning=TrainingSettings(epochs=1, cut_epochs=0, learning_rate=0.02),
+            fine_tuning=TrainingSettings(epochs=1, cuts=(), learning_rate=0.02),
             fine_tuned_methods=("magnitude", "fishleg_three_factor_sweep"),
             fine_tuned_sparsities=(0.95,),
             fine_tuned_seeds=(0,),
         ),
         "full": ResNet18Profile(
-            DenseRecipe(64, TrainingSettings(epochs=40, cut_epochs=0)),
+            DenseRecipe(64, TrainingSettings(epochs=40, cuts=())),
             Plan(
                 methods=(*CONVOLUTIONAL, LARGE_FACTOR, "mfac", "chita"),
                 sparsities=(0.5, 0.8, 0.9, 0.95, 0.98),
@@ -188,7 +190,7 @@ RESNET18: Mapping[ProfileName, ResNet18Profile] = MappingProxyType(
             ),
             num_images=None,
             num_held_out=1000,
-            fine_tuning=TrainingSettings(epochs=5, cut_epochs=0, learning_rate=0.02),
+            fine_tuning=TrainingSettings(epochs=5, cuts=(), learning_rate=0.02),
             fine_tuned_methods=CONVOLUTIONAL,
             fine_tuned_sparsities=(0.9, 0.95),
             fine_tuned_seeds=(0, 1, 2),

@@ -66,15 +66,15 @@ def test_the_mlpnet_is_pruned_compared_and_recorded(places, tmp_path, monkeypatc
 @real
 def test_the_resnet_is_trained_pruned_fine_tuned_and_recorded(places, tmp_path, monkeypatch):
     smoke = profiles.RESNET18["smoke"]
-    settings = TrainingSettings(epochs=2, cut_epochs=1, batch_size=50, averaging=0.9)
+    settings = TrainingSettings(epochs=2, cuts=((1, 24),), batch_size=50, averaging=0.9)
     methods = ("magnitude", "fishleg_three_factor_sweep")
     smoke = replace(
         smoke,
         plan=replace(smoke.plan, methods=methods),
-        recipe=DenseRecipe(2, settings),
+        recipe=DenseRecipe(8, settings),
         num_images=2300,
         num_held_out=100,
-        fine_tuning=replace(settings, epochs=1, cut_epochs=0),
+        fine_tuning=replace(settings, epochs=1, cuts=()),
     )
     monkeypatch.setattr(compress, "RESNET18", {"smoke": smoke})
     arguments = compress.Arguments(places["images"], study="resnet18", home=tmp_path / "home")

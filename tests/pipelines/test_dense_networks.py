@@ -8,7 +8,7 @@ from data.validation import InputError
 from pipelines.dense_networks import DenseRecipe, trained_resnet18
 from pipelines.progress import ProgressReporter, progress_display
 
-RECIPE = DenseRecipe(2, TrainingSettings(epochs=3, cut_epochs=1, cut_size=16, batch_size=8))
+RECIPE = DenseRecipe(8, TrainingSettings(epochs=3, cuts=((1, 16),), batch_size=8))
 
 
 @pytest.fixture
@@ -66,6 +66,6 @@ def test_a_broken_state_is_reported_with_its_remedy(images, reporter, tmp_path):
 
 
 def test_another_recipe_has_another_folder(images, tmp_path):
-    other = DenseRecipe(4, RECIPE.settings)
+    other = DenseRecipe(9, RECIPE.settings)
     assert other.folder(tmp_path, 24) != RECIPE.folder(tmp_path, 24)
     assert RECIPE.folder(tmp_path, 23) != RECIPE.folder(tmp_path, 24)

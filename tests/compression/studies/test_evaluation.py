@@ -41,7 +41,7 @@ def test_low_precision_differs_by_rounding_alone():
     torch.manual_seed(0)
     pixels = torch.randint(256, (40, 3, 8, 8), dtype=torch.uint8)
     images = LabelledImages(pixels, torch.arange(40) % 10, CIFAR10_MEAN, CIFAR10_DEVIATION)
-    network = ResNet18(width=4).eval()
+    network = ResNet18(width=8).eval()
     exact, rounded = (evaluate(network, images, low_precision=low) for low in (False, True))
     assert rounded.cross_entropy == pytest.approx(exact.cross_entropy, rel=0.02)
     is_low = computes_in_bfloat16(torch.device("cpu"))

@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from compression.studies.networks import MLPNet, ResNet18
@@ -21,15 +22,20 @@ def test_resnet18_has_the_size_of_the_cifar_form():
 
 
 def test_resnet18_sees_a_picture_of_32_pixels_at_4():
-    network = ResNet18(num_classes=7, width=4).eval()
+    network = ResNet18(num_classes=7, width=8).eval()
     images = torch.randn(2, 3, 32, 32)
-    assert network.stages(torch.zeros(1, 4, 32, 32)).shape == (1, 32, 4, 4)
+    assert network.stages(torch.zeros(1, 8, 32, 32)).shape == (1, 64, 4, 4)
     assert network(images).shape == (2, 7)
 
 
 def test_a_block_without_residual_is_its_shortcut():
-    network = ResNet18(width=4).eval()
+    network = ResNet18(width=8).eval()
     block = network.stages[0][0]
     torch.nn.init.zeros_(block.bn2.weight)
-    features = torch.rand(2, 4, 8, 8)
+    features = torch.rand(2, 8, 8, 8)
     assert torch.equal(block(features), features)
+
+
+def test_a_width_that_crashes_some_processors_is_refused():
+    with pytest.raises(ValueError, match="8 or more, not 7"):
+        ResNet18(width=7)

@@ -9,9 +9,7 @@ from compression.studies.evaluation import evaluate
 from compression.studies.pictures import LabelledImages
 from compression.studies.training import DenseTraining, TrainingSettings
 
-SETTINGS = TrainingSettings(
-    epochs=4, cut_epochs=1, cut_size=6, batch_size=10, padding=1, averaging=0.8
-)
+SETTINGS = TrainingSettings(epochs=4, cuts=((1, 6),), batch_size=10, padding=1, averaging=0.8)
 
 
 @pytest.fixture
@@ -48,6 +46,17 @@ def test_training_learns_and_its_average_is_as_good(images):
     losses = [training.run_epoch() for _ in range(SETTINGS.epochs)]
     assert losses[-1] < losses[0]
     assert evaluate(training.averaged(), images).accuracy > 0.95
+
+
+def test_cuts_grow_to_whole_images(images):
+    settings = replace(SETTINGS, epochs=4, cuts=((1, 4), (2, 6)))
+    training = DenseTraining(network(), images, settings)
+    sides = []
+    for _ in range(settings.epochs):
+        ((inputs, _), *_) = training._batches()
+        sides.append(inputs.shape[-1])
+        training.run_epoch()
+    assert sides == [4, 6, 6, 8]
 
 
 def test_a_resumed_training_ends_where_the_uninterrupted_one_does(images, tmp_path):

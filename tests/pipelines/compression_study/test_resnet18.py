@@ -12,7 +12,7 @@ from pipelines.compression_study import profiles
 from pipelines.compression_study.resnet18 import BATCH_SIZE, NORMALISATION_BATCHES, ResNet18Study
 from pipelines.dense_networks import DenseRecipe
 
-SETTINGS = TrainingSettings(epochs=1, cut_epochs=0, batch_size=64, averaging=0.5)
+SETTINGS = TrainingSettings(epochs=1, cuts=(), batch_size=64, averaging=0.5)
 
 
 def pictures(number, seed):
@@ -27,9 +27,9 @@ def pictures(number, seed):
 @pytest.fixture
 def study():
     torch.manual_seed(0)
-    network = ResNet18(width=2).eval()
+    network = ResNet18(width=8).eval()
     training = pictures(33 * BATCH_SIZE, 0)
-    recipe = DenseRecipe(2, SETTINGS)
+    recipe = DenseRecipe(8, SETTINGS)
     return ResNet18Study(network, recipe, training, pictures(40, 1), pictures(40, 2), SETTINGS)
 
 
