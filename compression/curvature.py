@@ -61,14 +61,6 @@ class Curvature(Protocol):
         It need not heed the mask.
         """
 
-    def compensated(self, weights: Tensor, mask: Tensor) -> Tensor | None:
-        """Least weights under a smaller mask, where they are known in closed form; else None.
-
-        Args:
-            weights: Under the present mask, `(size,)`.
-            mask: Bool `(size,)`; it is set where the result is not None.
-        """
-
     def forward_product(self, vector: Tensor) -> Tensor:
         """`(F + damping I) vector` on the kept weights; the same from call to call.
 
@@ -167,10 +159,6 @@ class CurvatureBase(ABC):
         return torch.cat(losses)
 
     def factored(self) -> Iterator[Factored] | None:
-        """None."""
-        return None
-
-    def compensated(self, weights: Tensor, mask: Tensor) -> Tensor | None:
         """None."""
         return None
 

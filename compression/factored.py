@@ -1,11 +1,15 @@
 """Parts of a matrix that are Kronecker products inside a diagonal, on grids of positions."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from compression.errors import DivergedError
+
+LARGEST = 2**27
+"""Numbers of the matrices of the rows that are given at once: half a GiB in float32."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,20 @@ class Factored:
             return self.outer
         return self.outer * self.row_gram.diagonal(dim1=1, dim2=2).sqrt().unsqueeze(2)
 
+    def by_row(self) -> Iterator["Rows"]:
+        """All rows of all grids, as many at a time as is worth it."""
+        groups, rows, columns = self.positions.shape
+        group = torch.arange(groups, device=self.positions.device).repeat_interleave(rows)
+        hessian = inverses(self.column_gram)
+        for some in torch.split(torch.arange(groups * rows), max(1, LARGEST // columns**2)):
+            yield Rows(
+                self.positions.view(-1, columns)[some],
+                self.root.view(-1, columns)[some],
+                self.column_gram,
+                hessian,
+                group[some],
+            )
+
     def columns_among(self, kept: Tensor) -> Tensor:
         """`C` without what is not kept, where a row has a matrix of its own; else as it is.
 
@@ -63,6 +81,76 @@ class Factored:
             both.shape[1], dtype=self.column_gram.dtype, device=self.column_gram.device
         )
         return torch.where(both, self.column_gram, identity)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of grids, each with its own block of the matrix: `diag(r) C diag(r)`.
+
+    Attributes:
+        positions: int64 `(rows, columns)`; -1 where a row has nothing.
+        root: `r`, `(rows, columns)`.
+        column_gram: `C` of each grid, `(groups, columns, columns)`.
+        column_hessian: Its inverse, in double precision.
+        group: Grid of each row, int64 `(rows,)`.
+    """
+
+    positions: Tensor
+    root: Tensor
+    column_gram: Tensor
+    column_hessian: Tensor
+    group: Tensor
+
+    def hessian_product(self, vectors: Tensor) -> Tensor:
+        """Each row's Hessian, the inverse of its block, times a vector; all `(rows, columns)`."""
+        inner = (vectors / self.root).double().unsqueeze(1) @ self.column_hessian[self.group]
+        return inner.squeeze(1).to(vectors) / self.root
+
+    def left_without(self, removed: Tensor) -> "LeftRows":
+        """The inverse of what is left of each row's Hessian without its removed weights.
+
+        That is not the block's own part on what is left, in which removed weights are free.
+
+        Args:
+            removed: Bool `(rows, columns)`.
+
+        Raises:
+            DivergedError: A block is not positive definite.
+        """
+        is_left = (self.positions >= 0) & ~removed
+        if not bool(removed.any()):
+            inverse = self.column_gram[self.group]
+            return LeftRows(self.positions, is_left, _scaled(inverse, self.root))
+        width = int(is_left.sum(dim=1).max())
+        index = is_left.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :width]
+        is_left = is_left.gather(1, index)
+        place = self.group[:, None, None], index.unsqueeze(2), index.unsqueeze(1)
+        hessian = self.column_hessian[place]
+        both = is_left.unsqueeze(2) & is_left.unsqueeze(1)
+        identity = torch.eye(width, dtype=hessian.dtype, device=hessian.device)
+        inverse = inverses(torch.where(both, hessian, identity)).to(self.root)
+        positions, root = self.positions.gather(1, index), self.root.gather(1, index)
+        return LeftRows(positions, is_left, _scaled(inverse, root))
+
+
+@dataclass(frozen=True)
+class LeftRows:
+    """What is left of rows of grids, shorter ones filled up.
+
+    Attributes:
+        positions: int64 `(rows, width)`; without meaning where a row is filled up.
+        is_left: Bool `(rows, width)`; False where a row is filled up.
+        inverse: Of each row's Hessian on what is left, `(rows, width, width)`.
+    """
+
+    positions: Tensor
+    is_left: Tensor
+    inverse: Tensor
+
+
+def _scaled(matrices: Tensor, root: Tensor) -> Tensor:
+    """Matrices `(rows, width, width)` between diagonal ones `(rows, width)`."""
+    return root.unsqueeze(2) * matrices * root.unsqueeze(1)
 
 
 def in_order(matrices: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
@@ -84,3 +172,13 @@ def triangle(gram: Tensor, upper: bool = False) -> Tensor:
         )
     factors: Tensor = found
     return factors
+
+
+def inverses(grams: Tensor) -> Tensor:
+    """Inverses of a stack of matrices, in double precision.
+
+    Raises:
+        DivergedError: One is not positive definite.
+    """
+    found: Tensor = torch.cholesky_inverse(triangle(grams, upper=True), upper=True)
+    return found

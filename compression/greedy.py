@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from compression.compensation import group_update
-from compression.factored import Factored
+from compression.factored import Rows
 from compression.selection import PruningStep
 
 REMOVALS_BETWEEN_COMPACTIONS = 64
@@ -14,9 +14,6 @@ REMOVALS_BETWEEN_COMPACTIONS = 64
 
 TOLERANCE, MAX_ITERATIONS = 1e-6, 600
 """Of the group update: of very many weights that go, little is left to make up for them."""
-
-LARGEST = 2**27
-"""Numbers of the inverses of the rows that are worked on at once: half a GiB in float32."""
 
 
 def removal_costs(weights: Tensor, inverse: Tensor) -> Tensor:
@@ -69,9 +66,10 @@ class GreedyByRow:
 
     A row is what an output of a layer reads. While one of its weights goes after the other, the
     others make up for it at once, so that the set is found as a set, at the price of about
-    `rows inputs^3` operations a layer; between rows, costs are taken to add up. The kept weights
-    are the least ones on their support. It needs unstructured sparsity and an inverse that is known
-    part by part: that of a family, or of `LayerwiseHessian` for Optimal Brain Compression.
+    `rows inputs^3` operations a layer, `inputs` being those that a row still reads; between rows,
+    costs are taken to add up. The kept weights are the least ones on their support. It needs
+    unstructured sparsity and an inverse that is known part by part: that of a family, or of
+    `LayerwiseHessian` for Optimal Brain Compression.
     """
 
     @property
@@ -79,45 +77,68 @@ class GreedyByRow:
         """No."""
         return False
 
+    @property
+    def eliminates(self) -> bool:
+        """Yes: removed weights are taken out of each row's Hessian."""
+        return True
+
+    @torch.no_grad()
     def __call__(self, step: PruningStep) -> tuple[Tensor, Tensor]:
         """Mask and weights after a step of pruning.
 
         Raises:
             StructureError: The curvature or the structure is another.
         """
-        curvature = step.curvature
+        parts = list(step.parts("greedy removal by rows"))
         costs = torch.zeros_like(step.weights)
-        removable = step.mask & step.candidates.reachable
-        for part in step.parts("greedy removal by rows"):
-            _add_costs(costs, step.weights, removable, part)
+        for part in parts:
+            for rows in part.by_row():
+                _add_costs(costs, step, rows)
         mask = step.select(costs)
-        weights = curvature.compensated(step.weights, mask)
-        if weights is None:
+        if any(part.row_gram is not None for part in parts):
             weights = group_update(
                 step.weights,
-                step.mask & ~mask,
-                curvature.inverse_product,
-                curvature.inverse_diagonal(),
+                ~mask,
+                step.curvature.inverse_product,
+                step.curvature.inverse_diagonal(),
                 TOLERANCE,
                 MAX_ITERATIONS,
             )
+        else:
+            weights = step.weights.clone()
+            for part in parts:
+                for rows in part.by_row():
+                    _compensate(weights, mask, rows)
         return mask, torch.where(mask, weights, 0)
 
 
-def _add_costs(costs: Tensor, weights: Tensor, removable: Tensor, part: Factored) -> None:
-    """Costs of a part's removable weights, in place; of its rows, some at a time.
+def _add_costs(costs: Tensor, step: PruningStep, rows: Rows) -> None:
+    """Costs `(size,)` of the removable weights of some rows, in place.
 
     A block of the inverse leaves all outside of it free to make up for what goes, so weights that
     stay whatever happens, such as biases, are left out of it.
     """
-    groups, rows, columns = part.positions.shape
-    positions = part.positions.view(groups * rows, columns)
-    roots = part.root.view(groups * rows, columns)
-    group = torch.arange(groups, device=costs.device).repeat_interleave(rows)
-    for some in torch.split(torch.arange(len(positions)), max(1, LARGEST // columns**2)):
-        place = positions[some]
-        kept = (place >= 0) & removable[place.clamp(min=0)]
-        root = torch.where(kept, roots[some], 0)
-        inverse = root.unsqueeze(2) * part.column_gram[group[some]] * root.unsqueeze(1)
-        found = removal_costs(torch.where(kept, weights[place.clamp(min=0)], 0), inverse)
-        costs[place[kept]] = found[kept]
+    left = rows.left_without(_removed(rows, step.mask))
+    place = left.positions.clamp(min=0)
+    removable = left.is_left & step.candidates.reachable[place]
+    both = removable.unsqueeze(2) & removable.unsqueeze(1)
+    weights = torch.where(removable, step.weights[place], 0)
+    found = removal_costs(weights, torch.where(both, left.inverse, 0))
+    costs[place[removable]] = found[removable]
+
+
+def _compensate(weights: Tensor, mask: Tensor, rows: Rows) -> None:
+    """Move kept weights `(size,)` of some rows, in place, to the least ones under a mask."""
+    there = rows.positions >= 0
+    pulled = torch.zeros_like(weights)
+    of_rows = torch.where(there, weights[rows.positions.clamp(min=0)], 0)
+    pulled[rows.positions[there]] = rows.hessian_product(of_rows)[there]
+    left = rows.left_without(_removed(rows, mask))
+    place = left.positions.clamp(min=0)
+    pull = torch.where(left.is_left, pulled[place], 0).unsqueeze(2)
+    weights[place[left.is_left]] = (left.inverse @ pull).squeeze(2)[left.is_left]
+
+
+def _removed(rows: Rows, mask: Tensor) -> Tensor:
+    """Which weights of rows are removed, `(rows, columns)`."""
+    return (rows.positions >= 0) & ~mask[rows.positions.clamp(min=0)]

@@ -126,6 +126,11 @@ class JointSelection:
         """Whether a step must carry the gradient of the loss."""
         return self.first_order > 0
 
+    @property
+    def eliminates(self) -> bool:
+        """No."""
+        return False
+
     @torch.no_grad()
     def __call__(self, step: PruningStep) -> tuple[Tensor, Tensor]:
         """New mask, bool `(size,)`, and new weights `(size,)`, exactly 0 where removed.

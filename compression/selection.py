@@ -25,7 +25,7 @@ class PruningStep:
 
     Attributes:
         problem: Model, likelihood, weights and damping.
-        curvature: At the present weights and mask.
+        curvature: At the present weights; of the kept ones, or of all for a solver that eliminates.
         weights: Before the step, `(size,)`; 0 where removed.
         mask: What is kept before, bool `(size,)`.
         structure: In which patterns weights may go.
@@ -80,11 +80,18 @@ class Solver(Protocol):
 
     Attributes:
         needs_gradient: Whether a step must carry the gradient of the loss.
+        eliminates: Whether it takes removed weights out of the curvature itself, which is then to
+            be that of all weights, removed ones too: such an inverse changes little from stage to
+            stage, and a Kronecker product is nearer to it than to that of the kept weights alone.
     """
 
     @property
     def needs_gradient(self) -> bool:
         """Whether a step must carry the gradient of the loss."""
+
+    @property
+    def eliminates(self) -> bool:
+        """Whether it takes removed weights out of the curvature of all weights itself."""
 
     def __call__(self, step: PruningStep) -> tuple[Tensor, Tensor]:
         """New mask, bool `(size,)`, and new weights `(size,)`, exactly 0 where removed."""
@@ -107,6 +114,11 @@ class RankAndCompensate:
     @property
     def needs_gradient(self) -> bool:
         """No: to first order, a trained network's loss does not change."""
+        return False
+
+    @property
+    def eliminates(self) -> bool:
+        """No."""
         return False
 
     def __call__(self, step: PruningStep) -> tuple[Tensor, Tensor]:

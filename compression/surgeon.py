@@ -112,7 +112,7 @@ class Surgeon(MaskedModel):
         """
         require_evaluation_mode(self.model)
         self.apply_masks()
-        self.curvature.set_mask(self.mask)
+        self._tell_mask()
         self._has_begun = True
         self.curvature.fit(self.loader, self.reporter)
         self._is_fitted = True
@@ -129,7 +129,7 @@ class Surgeon(MaskedModel):
         self._require_fitted()
         require_evaluation_mode(self.model)
         self.apply_masks()
-        self.curvature.set_mask(self.mask)
+        self._tell_mask()
         self.curvature.refine(self.loader, self.reporter)
 
     def score(self) -> dict[str, Tensor]:
@@ -189,7 +189,7 @@ class Surgeon(MaskedModel):
         self.mask = self.mask & mask
         space.write(self.model, weights)
         self.apply_masks()
-        self.curvature.set_mask(self.mask)
+        self._tell_mask()
         return self.masks
 
     def prune(
@@ -257,6 +257,7 @@ class Surgeon(MaskedModel):
         if compensate:
             self._require_fitted()
         require_evaluation_mode(self.model)
+        self.curvature.set_mask(self.mask)
         curvature = self.curvature if compensate else None
         found, weights = quantised(self.problem, curvature, self.mask, bits, group_size)
         self._require_finite(weights)
@@ -305,7 +306,7 @@ class Surgeon(MaskedModel):
             self.curvature.load_state_dict(curvature)
         self._has_begun = bool(curvature)
         self._is_fitted = bool(state[FITTED])
-        self.curvature.set_mask(self.mask)
+        self._tell_mask()
         self.apply_masks()
 
     def save(self, path: Path) -> None:
@@ -337,6 +338,10 @@ class Surgeon(MaskedModel):
             return self.model
         is_removed = ~self._candidates.alive(self.mask)
         return without_channels(self.model, self._example(), self._channels, is_removed)
+
+    def _tell_mask(self) -> None:
+        if not self.solver.eliminates:
+            self.curvature.set_mask(self.mask)
 
     def _example(self) -> Inputs:
         """Inputs of a first batch."""

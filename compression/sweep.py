@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from compression.factored import Factored, in_order, triangle
+from compression.factored import Factored, in_order, inverses, triangle
 from compression.joint import Candidate, Quadratic, least_on_support
 from compression.schedules import geometric
 from compression.selection import PruningStep
@@ -87,6 +87,11 @@ class SweepByColumn:
     def needs_gradient(self) -> bool:
         """No."""
         return False
+
+    @property
+    def eliminates(self) -> bool:
+        """Yes: in each sweep what is removed goes again."""
+        return True
 
     @torch.no_grad()
     def __call__(self, step: PruningStep) -> tuple[Tensor, Tensor]:
@@ -202,7 +207,6 @@ class _Layer:
         self._is_there = part.positions >= 0
         self._place = part.positions.clamp(min=0)
         self._root = part.root
-        self._columns = part.columns_among(self._is_there & step.mask[self._place])
         self._is_reachable = self._is_there & step.candidates.reachable[self._place]
         self._hessians: tuple[Tensor | None, Tensor] | None = None
 
@@ -210,7 +214,7 @@ class _Layer:
         """Ready for the sweeps of a pass: columns whose weights cost little come first."""
         kept = self._is_there & step.mask[self._place]
         weights = torch.where(kept, step.weights[self._place] / self._root, 0)
-        cost = weights.square().sum(dim=1) / _diagonal(self._columns)
+        cost = weights.square().sum(dim=1) / _diagonal(self._part.column_gram)
         order = cost.argsort(dim=1, stable=True)
 
         def turned(grid: Tensor) -> Tensor:
@@ -223,7 +227,7 @@ class _Layer:
             is_removable=turned(kept & self._is_reachable),
             root=turned(self._root),
             weights=turned(weights),
-            factor=triangle(in_order(self._columns, order, order), upper=True).to(weights),
+            factor=triangle(in_order(self._part.column_gram, order, order), upper=True).to(weights),
         )
 
     def compensate(
@@ -262,15 +266,10 @@ class _Layer:
         """Inverses of the factors for rows, where there is one, and for columns."""
         if self._hessians is None:
             rows = self._part.row_gram
-            self._hessians = None if rows is None else _inverse(rows), _inverse(self._columns)
+            columns = inverses(self._part.column_gram).to(self._root)
+            self._hessians = None if rows is None else inverses(rows).to(self._root), columns
         return self._hessians
 
 
 def _diagonal(grams: Tensor) -> Tensor:
     return grams.diagonal(dim1=1, dim2=2)
-
-
-def _inverse(grams: Tensor) -> Tensor:
-    """Inverses of a stack of matrices, computed in double precision."""
-    inverse: Tensor = torch.cholesky_inverse(triangle(grams, upper=True), upper=True)
-    return inverse.to(grams.dtype)

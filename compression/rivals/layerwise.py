@@ -21,10 +21,9 @@ class LayerwiseHessian(CurvatureBase):
     """Hessian of the squared change of each layer's outputs, `2 E[x x']`, plus the damping.
 
     It looks neither at the loss nor at other layers (Frantar and Alistarh, 2022). All outputs of a
-    layer share one matrix over its inputs, until they keep different ones: then each has its own
-    inverse, `(outputs, inputs, inputs)` numbers in all. Where those are too many, only
-    `compression.sweep.SweepByColumn` can prune in several stages. Biases and other parameters that
-    stand beside have the damping alone.
+    layer share one matrix over its inputs. A solver that does not eliminate what is removed needs
+    one for each output in later stages, `(outputs, inputs, inputs)` numbers in all, which may be
+    too many. Biases and other parameters that stand beside have the damping alone.
 
     Args:
         num_batches: Batches of inputs that are averaged; None for one pass of the loader.
@@ -95,7 +94,7 @@ class LayerwiseHessian(CurvatureBase):
             elif not self._has_own_inverses(slot):
                 raise StructureError(
                     f"the outputs of {slot.name} keep different ones of {len(hessian):,} inputs: "
-                    "an inverse for each is too large; prune it with SweepByColumn"
+                    "an inverse for each is too large; prune it with GreedyByRow or SweepByColumn"
                 )
             both = kept.unsqueeze(2) & kept.unsqueeze(1)
             identity = torch.eye(len(hessian), dtype=hessian.dtype, device=hessian.device)
@@ -114,17 +113,6 @@ class LayerwiseHessian(CurvatureBase):
         for slot in self.matrices():
             product[slot.positions] = (_matrix(slot, kept) @ self.hessian(slot)).reshape(-1)
         return torch.where(self.mask, product, 0)
-
-    def compensated(self, weights: Tensor, mask: Tensor) -> Tensor:
-        """Least weights under a smaller mask, exactly; the mask is set.
-
-        Args:
-            weights: Under the present mask, `(size,)`.
-            mask: Bool `(size,)`.
-        """
-        pulled = self.forward_product(weights)
-        self.set_mask(mask)
-        return self.inverse_product(pulled)
 
     def factored(self) -> Iterator[Factored]:
         """The weights by layer: all outputs as one grid, or one each where they keep other inputs.

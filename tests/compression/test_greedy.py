@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from compression import greedy
+from compression import factored, greedy
 from compression.greedy import REMOVALS_BETWEEN_COMPACTIONS, GreedyByRow, removal_costs
 from compression.learning import LearnedInverse
 from compression.likelihoods import Categorical
@@ -93,16 +93,9 @@ def dense_inverse(curvature, size):
     return curvature.inverse_product(torch.eye(size, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("family", ["diagonal", "block", "kronecker", "three_factor", "full"])
-def test_a_learned_inverse_is_taken_row_by_row(problem, loader, family, monkeypatch):
-    curvature = LearnedInverse(family, steps=5, warmup_batches=2)
-    surgeon = Surgeon(
-        problem.model, problem.likelihood, loader, curvature, damping=problem.damping,
-        solver=GreedyByRow(),
-    )  # fmt: skip
-    surgeon.fit()
-    space = surgeon.problem.space
-    weights, inverse = space.read(problem.model), dense_inverse(curvature, space.size)
+@pytest.fixture
+def seen_costs(monkeypatch):
+    """Costs of each step, in their order."""
     seen = []
     select = greedy.PruningStep.select
 
@@ -111,16 +104,29 @@ def test_a_learned_inverse_is_taken_row_by_row(problem, loader, family, monkeypa
         return select(step, costs)
 
     monkeypatch.setattr(greedy.PruningStep, "select", remember)
-    surgeon.step(0.5)
-    parts = list(curvature.factored())
-    for part in parts:
+    return seen
+
+
+@pytest.mark.parametrize("sparsities", [(0.5,), (0.3, 0.6)])
+@pytest.mark.parametrize("family", ["diagonal", "block", "kronecker", "three_factor", "full"])
+def test_a_learned_inverse_is_taken_row_by_row(problem, loader, family, sparsities, seen_costs):
+    curvature = LearnedInverse(family, steps=5, warmup_batches=2)
+    *before, last = sparsities
+    surgeon = pruned(problem, loader, curvature, before, solver=GreedyByRow())
+    surgeon.refine()
+    space, mask = surgeon.problem.space, surgeon.mask
+    weights, inverse = space.read(problem.model), dense_inverse(curvature, space.size)
+    surgeon.step(last)
+    for part in curvature.factored():
         for positions in part.positions.flatten(end_dim=1):
             row = positions[positions >= 0]
             row = row[space.prunable[row]]
             if not len(row):
                 continue
             hessian = torch.linalg.inv(inverse[row][:, row])
-            torch.testing.assert_close(seen[0][row], one_by_one(weights[row], hessian))
+            left = mask[row]
+            expected = one_by_one(weights[row][left], hessian[left][:, left])
+            torch.testing.assert_close(seen_costs[-1][row][left], expected)
     removed = ~surgeon.mask
     block = inverse[removed][:, removed]
     expected = weights - inverse[:, removed] @ torch.linalg.solve(block, weights[removed])
@@ -129,19 +135,41 @@ def test_a_learned_inverse_is_taken_row_by_row(problem, loader, family, monkeypa
     )
 
 
-def test_a_second_stage_sees_the_kept_weights_alone(problem, loader, monkeypatch):
-    surgeon = pruned(problem, loader, LearnedInverse(steps=5), (0.3, 0.6), solver=GreedyByRow())
-    assert surgeon.sparsity == pytest.approx(0.6, abs=0.03)
-    weights = surgeon.problem.space.read(problem.model)
-    assert not weights[~surgeon.mask].any()
-    assert weights[surgeon.mask].isfinite().all()
+@pytest.mark.parametrize("sparsity", [0.3, 0.6])
+def test_a_later_stage_is_least_squares_on_what_is_left(problem, loader, sparsity, seen_costs):
+    curvature = LayerwiseHessian()
+    surgeon = pruned(problem, loader, curvature, (0.3,), solver=GreedyByRow())
+    surgeon.refine()
+    space, mask = surgeon.problem.space, surgeon.mask
+    weights = space.read(problem.model)
+    matrix = torch.stack(
+        [curvature.forward_product(unit) for unit in torch.eye(space.size).double()]
+    )
+    surgeon.step(sparsity)
+    for slot in space.slots:
+        for row in torch.arange(slot.start, slot.stop).view(slot.shape[0], -1):
+            left = row[mask[row]]
+            if slot.is_prunable and len(left):
+                expected = one_by_one(weights[left], matrix[left][:, left])
+                torch.testing.assert_close(seen_costs[-1][left], expected)
+    change = space.read(problem.model) - weights
+    pull = (matrix @ change)[surgeon.mask]
+    torch.testing.assert_close(pull, torch.zeros_like(pull), rtol=0, atol=1e-12)
+
+
+def test_the_inverse_stays_that_of_all_weights(problem, loader):
+    for solver, is_of_all in ((GreedyByRow(), True), (None, False)):
+        surgeon = pruned(problem, loader, LearnedInverse(steps=5), (0.3,), solver=solver)
+        surgeon.refine()
+        diagonal = surgeon.curvature.inverse_diagonal()
+        assert bool((diagonal[~surgeon.mask] > 0).all()) is is_of_all
 
 
 def test_rows_at_once_change_nothing(problem, loader, monkeypatch):
     masks = []
     state = {name: value.clone() for name, value in problem.model.state_dict().items()}
-    for largest in (greedy.LARGEST, 1):
-        monkeypatch.setattr(greedy, "LARGEST", largest)
+    for largest in (factored.LARGEST, 1):
+        monkeypatch.setattr(factored, "LARGEST", largest)
         problem.model.load_state_dict(state)
         masks.append(
             pruned(problem, loader, LearnedInverse(steps=5), (0.5,), solver=GreedyByRow()).mask

@@ -48,18 +48,6 @@ def test_a_convolution_is_a_linear_layer_over_patches(make_problem):
     torch.testing.assert_close(bend, expected)
 
 
-def test_compensation_is_least_squares_on_the_support(problem, loader, mask):
-    curvature = fitted(problem, loader)
-    weights = problem.space.read(problem.model)
-    matrix = dense_hessian(problem, loader)
-    found = curvature.compensated(weights, mask)
-    gradient = matrix @ (found - weights)
-    assert not found[~mask].any()
-    torch.testing.assert_close(gradient[mask], torch.zeros_like(gradient[mask]))
-    biases = ~problem.space.prunable
-    torch.testing.assert_close(found[biases], weights[biases])
-
-
 def test_its_state_survives_a_file(problem, loader, check_round_trip):
     check_round_trip(fitted(problem, loader, num_batches=2), LayerwiseHessian(), problem)
 
