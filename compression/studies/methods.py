@@ -6,6 +6,7 @@ from itertools import product
 from types import MappingProxyType
 
 from compression.curvature import Curvature
+from compression.exact import ExactlyCompensated
 from compression.greedy import GreedyByRow
 from compression.joint import JointSelection
 from compression.learning import LearnedInverse
@@ -142,7 +143,10 @@ def _gradients(
 
 def _learned(setting: Setting, batch_size: int) -> Curvature:
     return LearnedInverse(
-        "kronecker", setting.steps, forward_batches=setting.num_batches(batch_size)
+        "kronecker",
+        setting.steps,
+        refine_steps=max(1, setting.steps // 10),
+        forward_batches=setting.num_batches(batch_size),
     )
 
 
@@ -170,6 +174,14 @@ def _ranked(setting: Setting) -> Solver:
 
 def _greedy(setting: Setting) -> Solver:
     return GreedyByRow()
+
+
+def _exact(setting: Setting) -> Solver:
+    return ExactlyCompensated(GreedyByRow())
+
+
+def _exact_first_order(setting: Setting) -> Solver:
+    return ExactlyCompensated(GreedyByRow(), first_order=True)
 
 
 def _swept(setting: Setting) -> Solver:
@@ -269,6 +281,18 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             _learned,
             _greedy,
             Grid.tempered_settings,
+        ),
+        "fishleg_exact": Method(
+            "FishLeg: greedy by rows on the learned inverse, then the exact Fisher compensates",
+            _learned,
+            _exact,
+            Grid.joint_settings,
+        ),
+        "fishleg_exact_first_order": Method(
+            "the same with the gradient of the loss",
+            _learned,
+            _exact_first_order,
+            Grid.joint_settings,
         ),
         "fishleg_joint": Method(
             "FishLeg: joint selection on the exact Fisher, learned inverse as metric",
