@@ -36,7 +36,8 @@ class ExactlyCompensated:
         solver: Removes, and says where compensation begins.
         first_order: Whether the loss' gradient is part of the quadratic: then the kept weights
             descend along it, too, before anything is removed and after. In stages that is a
-            training; without, it is pruning alone.
+            training; without, it is pruning alone. Nothing checks that the loss fell: where few
+            examples or little damping let the step go too far, the network is ruined.
         iterations: Most products with the curvature, before and after each.
     """
 
