@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -51,19 +52,22 @@ class Factored:
             return self.outer
         return self.outer * self.row_gram.diagonal(dim1=1, dim2=2).sqrt().unsqueeze(2)
 
+    @cached_property
+    def column_hessian(self) -> Tensor:
+        """Inverse of `C`, in double precision.
+
+        Raises:
+            DivergedError: It is not positive definite.
+        """
+        return inverses(self.column_gram)
+
     def by_row(self) -> Iterator["Rows"]:
         """All rows of all grids, as many at a time as is worth it."""
         groups, rows, columns = self.positions.shape
         group = torch.arange(groups, device=self.positions.device).repeat_interleave(rows)
-        hessian = inverses(self.column_gram)
         for some in torch.split(torch.arange(groups * rows), max(1, LARGEST // columns**2)):
-            yield Rows(
-                self.positions.view(-1, columns)[some],
-                self.root.view(-1, columns)[some],
-                self.column_gram,
-                hessian,
-                group[some],
-            )
+            positions, root = (grid.view(-1, columns)[some] for grid in (self.positions, self.root))
+            yield Rows(self, group[some], positions, root)
 
     def columns_among(self, kept: Tensor) -> Tensor:
         """`C` without what is not kept, where a row has a matrix of its own; else as it is.
@@ -88,22 +92,20 @@ class Rows:
     """Rows of grids, each with its own block of the matrix: `diag(r) C diag(r)`.
 
     Attributes:
+        part: The grids, which have `C`.
+        group: Grid of each row, int64 `(rows,)`.
         positions: int64 `(rows, columns)`; -1 where a row has nothing.
         root: `r`, `(rows, columns)`.
-        column_gram: `C` of each grid, `(groups, columns, columns)`.
-        column_hessian: Its inverse, in double precision.
-        group: Grid of each row, int64 `(rows,)`.
     """
 
+    part: Factored
+    group: Tensor
     positions: Tensor
     root: Tensor
-    column_gram: Tensor
-    column_hessian: Tensor
-    group: Tensor
 
     def hessian_product(self, vectors: Tensor) -> Tensor:
         """Each row's Hessian, the inverse of its block, times a vector; all `(rows, columns)`."""
-        inner = (vectors / self.root).double().unsqueeze(1) @ self.column_hessian[self.group]
+        inner = (vectors / self.root).double().unsqueeze(1) @ self.part.column_hessian[self.group]
         return inner.squeeze(1).to(vectors) / self.root
 
     def left_without(self, removed: Tensor) -> "LeftRows":
@@ -119,13 +121,13 @@ class Rows:
         """
         is_left = (self.positions >= 0) & ~removed
         if not bool(removed.any()):
-            inverse = self.column_gram[self.group]
+            inverse = self.part.column_gram[self.group]
             return LeftRows(self.positions, is_left, _scaled(inverse, self.root))
         width = int(is_left.sum(dim=1).max())
         index = is_left.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :width]
         is_left = is_left.gather(1, index)
         place = self.group[:, None, None], index.unsqueeze(2), index.unsqueeze(1)
-        hessian = self.column_hessian[place]
+        hessian = self.part.column_hessian[place]
         both = is_left.unsqueeze(2) & is_left.unsqueeze(1)
         identity = torch.eye(width, dtype=hessian.dtype, device=hessian.device)
         inverse = inverses(torch.where(both, hessian, identity)).to(self.root)
