@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from compression.studies.convolutions import Convolution
+
 
 class MLPNet(nn.Module):
     """The multilayer perceptron that the WoodFisher, M-FAC and CHITA papers prune.
@@ -29,14 +31,14 @@ class BasicBlock(nn.Module):
 
     def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(channels_in, channels_out, 3, stride, padding=1, bias=False)
+        self.conv1 = Convolution(channels_in, channels_out, 3, stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(channels_out)
-        self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1, bias=False)
+        self.conv2 = Convolution(channels_out, channels_out, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(channels_out)
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or channels_in != channels_out:
             self.shortcut = nn.Sequential(
-                nn.Conv2d(channels_in, channels_out, 1, stride, bias=False),
+                Convolution(channels_in, channels_out, 1, stride, bias=False),
                 nn.BatchNorm2d(channels_out),
             )
 
@@ -67,7 +69,7 @@ class ResNet18(nn.Module):
         super().__init__()
         if width < LEAST_WIDTH:
             raise ValueError(f"width must be {LEAST_WIDTH} or more, not {width}")
-        self.conv1 = nn.Conv2d(3, width, 3, padding=1, bias=False)
+        self.conv1 = Convolution(3, width, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         stages: list[nn.Module] = []
         channels = width
