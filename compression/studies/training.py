@@ -28,7 +28,7 @@ class TrainingSettings:
         momentum: Nesterov momentum.
         weight_decay: On all parameters.
         label_smoothing: Probability spread evenly over the classes.
-        padding: Border in pixels within which images are shifted.
+        padding: Border in pixels within which whole images are shifted; smaller cuts lie inside.
         averaging: Share that the moving average of the weights keeps at every step.
         seed: Of order, cuts and flips.
     """
@@ -192,9 +192,8 @@ class DenseTraining:
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         settings, images = self.settings, self._images
         size = self._side()
+        padding = settings.padding if size == images.pixels.shape[-1] else 0
         order = torch.randperm(len(images), generator=self._generator)
         for rows in torch.split(order, settings.batch_size)[: self.steps_per_epoch]:
-            pixels = cropped_and_flipped(
-                images.pixels[rows], settings.padding, size, self._generator
-            )
+            pixels = cropped_and_flipped(images.pixels[rows], padding, size, self._generator)
             yield images.normalised(pixels).to(self._device), images.labels[rows].to(self._device)

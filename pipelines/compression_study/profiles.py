@@ -161,7 +161,7 @@ RESNET18: Mapping[ProfileName, ResNet18Profile] = MappingProxyType(
             fine_tuned_seeds=(0,),
         ),
         "cpu": ResNet18Profile(
-            DenseRecipe(64, TrainingSettings(epochs=14)),
+            DenseRecipe(64, TrainingSettings(epochs=17, cuts=((13, 24),))),
             Plan(
                 methods=CONVOLUTIONAL,
                 sparsities=(0.9, 0.95),
@@ -173,7 +173,7 @@ RESNET18: Mapping[ProfileName, ResNet18Profile] = MappingProxyType(
             ),
             num_images=None,
             num_held_out=1000,
-            fine_tuning=TrainingSettings(epochs=1, cuts=(), learning_rate=0.02),
+            fine_tuning=TrainingSettings(epochs=2, cuts=(), learning_rate=0.02),
             fine_tuned_methods=("magnitude", "fishleg_three_factor_sweep"),
             fine_tuned_sparsities=(0.95,),
             fine_tuned_seeds=(0,),
