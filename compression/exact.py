@@ -23,6 +23,9 @@ from compression.selection import PruningStep, Solver
 TOLERANCE = 1e-3
 """Of conjugate gradients: the quadratic itself is not known any better."""
 
+RAISES = 7
+"""Times that damping is raised before a step along the gradient is given up."""
+
 
 @dataclass(frozen=True)
 class ExactlyCompensated:
@@ -35,20 +38,14 @@ class ExactlyCompensated:
     Attributes:
         solver: Removes, and says where compensation begins.
         first_order: Whether the loss' gradient is part of the quadratic: then the kept weights
-            descend along it, too, before anything is removed and after. In stages that is a
-            training; without, it is pruning alone. Nothing checks that the loss fell: where few
-            examples or little damping let the step go too far, the network is ruined.
-        iterations: Most products with the curvature, before and after each.
+            descend along it, too, before anything is removed and after, damped until the loss
+            itself falls. In stages that is a training; without, it is pruning alone.
+        iterations: Most products with the curvature for a step.
     """
 
     solver: Solver
     first_order: bool = False
     iterations: int = 10
-
-    @property
-    def needs_gradient(self) -> bool:
-        """Whether a step must carry the gradient of the loss."""
-        return self.first_order
 
     @property
     def eliminates(self) -> bool:
@@ -62,24 +59,42 @@ class ExactlyCompensated:
         Raises:
             NotFittedError: The curvature has no forward product.
         """
-        curvature, weights, slope = step.curvature, step.weights, step.gradient
-        start = weights
-        if slope is not None:
-            start = weights + self._descent(slope, step.mask, curvature)
-        mask, found = self.solver(replace(step, weights=start, gradient=None))
-        pull = curvature.forward_product(found - weights)
-        if slope is not None:
-            pull = pull + slope
-        return mask, found + self._descent(pull, mask, curvature)
+        weights = step.weights
+        if self.first_order:
+            start = self._descended(step, weights, step.mask)
+            mask, found = self.solver(replace(step, weights=start))
+            return mask, self._descended(step, found, mask)
+        mask, found = self.solver(step)
+        pull = step.curvature.forward_product(found - weights)
+        return mask, found + self._direction(pull, mask, step.curvature)
 
-    def _descent(self, pull: Tensor, mask: Tensor, curvature: Curvature) -> Tensor:
-        """Near `-(F_KK)^-1 g_K` on the kept weights `K`, 0 elsewhere; all `(size,)`."""
+    def _descended(self, step: PruningStep, weights: Tensor, mask: Tensor) -> Tensor:
+        """Where the loss is less than at the weights, or the weights themselves.
+
+        While it is not, damping is raised tenfold: the step turns from Newton's to the gradient's
+        and becomes shorter, as Levenberg and Marquardt have it.
+        """
+        before, gradient = step.loss.value(weights), step.loss.gradient(weights)
+        for raises in range(RAISES + 1):
+            damping = step.problem.damping * (10.0**raises - 1)
+            moved = weights + self._direction(gradient, mask, step.curvature, damping)
+            if step.loss.value(moved) < before:
+                return moved
+        return weights
+
+    def _direction(
+        self, pull: Tensor, mask: Tensor, curvature: Curvature, damping: float = 0.0
+    ) -> Tensor:
+        """Near `-(F_KK + damping I)^-1 g_K` on the kept weights `K`, 0 elsewhere; all `(size,)`."""
 
         def kept(vector: Tensor) -> Tensor:
             return torch.where(mask, vector, 0)
 
+        def product(vector: Tensor) -> Tensor:
+            return kept(curvature.forward_product(vector) + damping * vector)
+
         return conjugate_gradients(
-            lambda vector: kept(curvature.forward_product(vector)),
+            product,
             -kept(pull),
             lambda vector: kept(curvature.inverse_product(vector)),
             tolerance=TOLERANCE,

@@ -163,23 +163,6 @@ def drawn_gradient(problem: Problem, inputs: Inputs, generator: Generator | None
     return gradient * math.sqrt(likelihood.num_examples(outputs))
 
 
-def mean_gradient(problem: Problem, loader: Loader, num_batches: int | None = None) -> Tensor:
-    """Gradient of the mean negative log-likelihood over several batches, shape `(size,)`.
-
-    Raises:
-        ExhaustedLoaderError: The loader gives too few batches.
-        DivergedError: A loss is not finite.
-    """
-    total = torch.zeros(problem.space.size, dtype=problem.space.dtype, device=problem.space.device)
-    num_examples = 0
-    for batch in batches(loader, num_batches):
-        inputs, targets = problem.to_device(batch)
-        gradient, number = _gradient(problem, inputs, targets)
-        total += gradient * number
-        num_examples += number
-    return total / num_examples
-
-
 def example_gradients(problem: Problem, batch: Batch) -> Tensor:
     """Gradient of each example's negative log-likelihood.
 

@@ -73,11 +73,6 @@ class GreedyByRow:
     """
 
     @property
-    def needs_gradient(self) -> bool:
-        """No."""
-        return False
-
-    @property
     def eliminates(self) -> bool:
         """Yes: removed weights are taken out of each row's Hessian."""
         return True

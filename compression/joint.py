@@ -122,11 +122,6 @@ class JointSelection:
     effort: Effort = Effort()
 
     @property
-    def needs_gradient(self) -> bool:
-        """Whether a step must carry the gradient of the loss."""
-        return self.first_order > 0
-
-    @property
     def eliminates(self) -> bool:
         """No."""
         return False
@@ -140,8 +135,8 @@ class JointSelection:
         """
         diagonal = step.curvature.inverse_diagonal()
         slope = torch.zeros_like(step.weights)
-        if step.gradient is not None:
-            slope = self.first_order * torch.where(step.mask, step.gradient, 0)
+        if self.first_order:
+            slope = self.first_order * torch.where(step.mask, step.loss.gradient(step.weights), 0)
         quadratic = Quadratic(
             step.curvature.forward_product,
             torch.where(step.mask, step.weights, 0),

@@ -11,6 +11,7 @@ from compression.compensation import group_update, single_update
 from compression.curvature import Curvature
 from compression.errors import SparsityError, StructureError
 from compression.factored import Factored
+from compression.objective import MeanLoss
 from compression.problem import Problem
 from compression.saliency import saliency
 from compression.structures import Candidates, Scope, Structure, select
@@ -32,7 +33,7 @@ class PruningStep:
         candidates: What may go as one.
         scope: Whether the sparsity is that of all layers together, or of each.
         sparsity: Of the weights that the structure reaches, after the step.
-        gradient: Of the mean loss at the weights, `(size,)`; None if the solver does not need it.
+        loss: That the network was trained on, over all examples, for solvers that look at it.
     """
 
     problem: Problem
@@ -43,7 +44,7 @@ class PruningStep:
     candidates: Candidates
     scope: Scope
     sparsity: float
-    gradient: Tensor | None = None
+    loss: MeanLoss
 
     def parts(self, solver: str) -> Iterator[Factored]:
         """The inverse part by part, for a solver that removes weights one by one.
@@ -79,15 +80,10 @@ class Solver(Protocol):
     """Chooses what goes in a step of pruning, and what becomes of the rest.
 
     Attributes:
-        needs_gradient: Whether a step must carry the gradient of the loss.
         eliminates: Whether it takes removed weights out of the curvature itself, which is then to
             be that of all weights, removed ones too: such an inverse changes little from stage to
             stage, and a Kronecker product is nearer to it than to that of the kept weights alone.
     """
-
-    @property
-    def needs_gradient(self) -> bool:
-        """Whether a step must carry the gradient of the loss."""
 
     @property
     def eliminates(self) -> bool:
@@ -110,11 +106,6 @@ class RankAndCompensate:
     compensation: Compensation = "group"
     tolerance: float = 1e-5
     max_iterations: int = 200
-
-    @property
-    def needs_gradient(self) -> bool:
-        """No: to first order, a trained network's loss does not change."""
-        return False
 
     @property
     def eliminates(self) -> bool:

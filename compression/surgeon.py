@@ -11,10 +11,10 @@ from compression.curvature import Curvature
 from compression.errors import DivergedError, NotFittedError
 from compression.estimators import create_curvature
 from compression.files import model_state, model_tensors, read_tensors, write_tensors
-from compression.fisher import mean_gradient
 from compression.likelihoods import Likelihood
 from compression.masking import MaskedModel
 from compression.normalisation import reestimate
+from compression.objective import MeanLoss
 from compression.parameters import collect_parameters, require_evaluation_mode
 from compression.problem import Inputs, Loader, Problem, Reporter, batches, to_device
 from compression.quantisation import QuantisedWeight, quantised
@@ -182,7 +182,7 @@ class Surgeon(MaskedModel):
             self._candidates,
             self.scope,
             sparsity,
-            mean_gradient(self.problem, self.loader) if self.solver.needs_gradient else None,
+            MeanLoss(self.problem, self.loader),
         )
         mask, weights = self.solver(step)
         self._require_finite(weights)

@@ -84,11 +84,6 @@ class SweepByColumn:
     max_iterations: int = 30
 
     @property
-    def needs_gradient(self) -> bool:
-        """No."""
-        return False
-
-    @property
     def eliminates(self) -> bool:
         """Yes: in each sweep what is removed goes again."""
         return True

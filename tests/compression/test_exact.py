@@ -5,10 +5,10 @@ import torch
 from torch import nn
 
 from compression.exact import ExactlyCompensated
-from compression.fisher import mean_gradient
 from compression.greedy import GreedyByRow
 from compression.learning import LearnedInverse
 from compression.likelihoods import Categorical
+from compression.objective import MeanLoss
 from compression.selection import RankAndCompensate
 from compression.surgeon import Surgeon
 
@@ -18,7 +18,6 @@ class Remove:
     """Solver that removes the smallest, compensates nothing and remembers what it was asked."""
 
     eliminates: bool = False
-    needs_gradient: bool = False
     steps: list = field(default_factory=list)
 
     def __call__(self, step):
@@ -37,10 +36,9 @@ def fitted(problem, loader, solver):
 
 
 def least(weights, kept, matrix, gradient):
-    """Weights at the quadratic's least point under a mask, by the definition."""
-    pull = gradient - matrix[:, ~kept] @ weights[~kept]
-    found = torch.zeros_like(weights)
-    found[kept] = weights[kept] - torch.linalg.solve(matrix[kept][:, kept], pull[kept])
+    """The quadratic's least point under a mask, by the definition."""
+    found = weights.clone()
+    found[kept] -= torch.linalg.solve(matrix[kept][:, kept], gradient[kept])
     return found
 
 
@@ -52,33 +50,63 @@ def test_kept_weights_go_to_the_least_point_before_and_after(
     inner = Remove(eliminates)
     solver = ExactlyCompensated(inner, first_order, iterations=200)
     surgeon = fitted(problem, loader, solver)
-    space = surgeon.problem.space
+    space, loss = surgeon.problem.space, MeanLoss(surgeon.problem, loader)
     generator = torch.Generator().manual_seed(2)
     is_kept = torch.rand(space.size, generator=generator) < 0.7
     surgeon.mask &= is_kept | ~space.prunable
     surgeon.refine()
     weights, before = space.read(problem.model), surgeon.mask
-    gradient = mean_gradient(surgeon.problem, loader) * first_order
     units = torch.eye(space.size, dtype=space.dtype)
     matrix = torch.stack([surgeon.curvature.forward_product(unit) for unit in units])
+    gradient = loss.gradient(weights)
     surgeon.step(0.6)
     (step,) = inner.steps
     near = {"rtol": 0, "atol": 5e-3 * float(gradient.norm() + weights.norm())}
     start = least(weights, before, matrix, gradient) if first_order else weights
     torch.testing.assert_close(step.weights, start, **near)
-    assert step.gradient is None
     after = surgeon.mask
     assert after.sum() < before.sum()
+    removed = torch.where(after, step.weights, 0)
+    pull = loss.gradient(removed) if first_order else matrix @ (removed - weights)
     found = space.read(problem.model)
-    torch.testing.assert_close(found, least(weights, after, matrix, gradient), **near)
+    torch.testing.assert_close(found, least(removed, after, matrix, pull), **near)
     assert not found[~after].any()
 
 
-def test_it_asks_for_what_it_and_the_other_solver_need():
+def test_steps_along_the_gradient_are_shortened_until_the_loss_falls(make_problem):
+    torch.manual_seed(3)
+    inputs, targets = 3 * torch.randn(12, 5, dtype=torch.float64), torch.randint(3, (12,))
+    network = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 3)).double().eval()
+    with torch.no_grad():
+        network[2].weight *= 8
+    problem = make_problem(network, Categorical(), damping=1e-5)
+    inner, loader = Remove(), [(inputs, targets)]
+    surgeon = fitted(problem, loader, ExactlyCompensated(inner, first_order=True))
+    space, loss = problem.space, MeanLoss(problem, loader)
+    weights = space.read(network)
+    units = torch.eye(space.size, dtype=space.dtype)
+    matrix = torch.stack([surgeon.curvature.forward_product(unit) for unit in units])
+    newton = least(weights, surgeon.mask, matrix, loss.gradient(weights))
+    assert loss.value(newton) > loss.value(weights)
+    surgeon.step(0.5)
+    start = inner.steps[0].weights
+    assert loss.value(start) < loss.value(weights)
+    removed = torch.where(surgeon.mask, start, 0)
+    assert loss.value(space.read(network)) < loss.value(removed)
+
+
+def test_without_a_slope_the_weights_stay(problem, loader):
+    with torch.no_grad():
+        for parameter in problem.model.parameters():
+            parameter.zero_()
+    surgeon = fitted(problem, loader, ExactlyCompensated(Remove(), first_order=True))
+    surgeon.step(0.5)
+    assert not problem.space.read(problem.model).any()
+
+
+def test_it_eliminates_as_the_other_solver_does():
     for inner in (RankAndCompensate(), GreedyByRow()):
         assert ExactlyCompensated(inner).eliminates is inner.eliminates
-        assert not ExactlyCompensated(inner).needs_gradient
-        assert ExactlyCompensated(inner, first_order=True).needs_gradient
 
 
 def test_an_untrained_network_gains_by_the_gradient(make_problem):

@@ -12,7 +12,6 @@ from compression.fisher import (
     example_gradients,
     fisher_product,
     loss_gradient,
-    mean_gradient,
     mean_product,
     sampled_product,
 )
@@ -180,9 +179,6 @@ def test_means_over_batches_count_every_example_once(make_problem, small_network
     vector = torch.randn(problem.space.size, dtype=torch.float64)
     torch.testing.assert_close(
         mean_product(problem, loader, vector), fisher_product(problem, inputs, vector)
-    )
-    torch.testing.assert_close(
-        mean_gradient(problem, loader), loss_gradient(problem, inputs, targets)
     )
     torch.testing.assert_close(
         mean_product(problem, loader, vector, num_batches=1),

@@ -57,4 +57,4 @@ def test_a_setting_tempers_the_likelihood_only_if_it_says_so():
 def test_the_first_order_term_of_chita_counts_groups():
     solver = METHODS["chita_first_order"].solver(Setting(group=16))
     assert solver.first_order == 1 / 16
-    assert not METHODS["chita"].solver(Setting(group=16)).needs_gradient
+    assert METHODS["chita"].solver(Setting(group=16)).first_order == 0

@@ -1,0 +1,72 @@
+"""The loss that a network was trained on, as a function of its weights alone."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from compression.errors import DivergedError
+from compression.problem import Batch, Loader, Problem, batches
+
+
+@dataclass(frozen=True)
+class MeanLoss:
+    """The mean negative log-likelihood over all examples of a loader, in nats.
+
+    Attributes:
+        problem: Model, likelihood and weights.
+        loader: Of batches.
+    """
+
+    problem: Problem
+    loader: Loader
+
+    @torch.no_grad()
+    def value(self, weights: Tensor) -> float:
+        """The loss at weights `(size,)`; infinite where it is not a number.
+
+        Raises:
+            ExhaustedLoaderError: The loader gives no batch.
+        """
+        total, num_examples = 0.0, 0
+        for batch in batches(self.loader):
+            loss, number = self._of_batch(weights, batch)
+            total += loss.item() * number
+            num_examples += number
+        return total / num_examples if math.isfinite(total) else math.inf
+
+    @torch.enable_grad()
+    def gradient(self, weights: Tensor) -> Tensor:
+        """The gradient at weights `(size,)`, of their shape.
+
+        Raises:
+            ExhaustedLoaderError: The loader gives no batch.
+            DivergedError: The loss is not finite.
+        """
+        leaf = weights.detach().requires_grad_()
+        total, num_examples = torch.zeros_like(weights), 0
+        for batch in batches(self.loader):
+            loss, number = self._of_batch(leaf, batch)
+            if not bool(loss.isfinite()):
+                raise DivergedError(
+                    "the loss is not finite: look for NaN in the inputs, the targets or the weights"
+                )
+            total += torch.autograd.grad(loss, leaf)[0] * number
+            num_examples += number
+        return total / num_examples
+
+    def _of_batch(self, weights: Tensor, batch: Batch) -> tuple[Tensor, int]:
+        """Mean over a batch, and its number of examples."""
+        problem = self.problem
+        inputs, targets = problem.to_device(batch)
+        values = {
+            name: value.to(parameter)
+            for (name, value), parameter in zip(
+                problem.space.unflatten(weights).items(),
+                problem.space.of(problem.model).values(),
+                strict=True,
+            )
+        }
+        outputs = problem.outputs(values, inputs)
+        return problem.likelihood.nll(outputs, targets), problem.likelihood.num_examples(outputs)
