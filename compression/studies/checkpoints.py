@@ -26,7 +26,8 @@ def load_mlpnet(path: Path) -> MLPNet:
         The network in evaluation mode.
 
     Raises:
-        ValueError: The file is no such checkpoint.
+        OSError: The file cannot be read.
+        ValueError: It is no such checkpoint.
     """
     ignored = [
         (_Ignored, "torch.optim.sgd.SGD"),
@@ -42,7 +43,10 @@ def load_mlpnet(path: Path) -> MLPNet:
             if name.endswith(SUFFIX)
         }
         network.load_state_dict(weights)
-    # Whatever other bytes make the unpickler raise, the file is no checkpoint.
+    except OSError:
+        raise
+    # Whatever other bytes make the unpickler raise, the file is no checkpoint; what it says of
+    # unsafe loading is no advice to pass on.
     except Exception as error:
-        raise ValueError(f"{path} is no checkpoint of the MLPNet: {error}") from error
+        raise ValueError(f"{path} is no checkpoint of the MLPNet") from error
     return network.eval()

@@ -58,11 +58,15 @@ class MLPNetStudy:
         Raises:
             InputError: A file is missing or not what it should be.
         """
+        remedy = "Give the MLPNet checkpoint of the WoodFisher code"
         try:
             network = load_mlpnet(checkpoint)
+        except OSError as error:
+            message = f"it cannot be read ({error.strerror})"
+            raise InputError([Fault(str(checkpoint), message, remedy)]) from error
         except ValueError as error:
-            remedy = "Give the MLPNet checkpoint of the WoodFisher code"
-            raise InputError([Fault(str(checkpoint), str(error), remedy)]) from error
+            message = "it is no checkpoint of the MLPNet"
+            raise InputError([Fault(str(checkpoint), message, remedy)]) from error
         read = read_images(images, "mnist")
         train, test = (
             LabelledImages(

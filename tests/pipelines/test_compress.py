@@ -122,10 +122,13 @@ def test_faults_of_the_options_are_reported_together(tmp_path):
     assert named == ["--checkpoint", "--methods", "--stages", "--sparsities", "--seeds"]
 
 
-def test_a_file_that_is_no_checkpoint_is_reported(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "message"), [("other", "no checkpoint of the MLPNet"), ("none", "No such file")]
+)
+def test_a_file_that_is_no_checkpoint_is_reported(tmp_path, name, message):
     (tmp_path / "other.ckpt").write_bytes(b"no checkpoint")
-    arguments = compress.Arguments(tmp_path, checkpoint=tmp_path / "other.ckpt", home=tmp_path)
-    with pytest.raises(InputError, match="no checkpoint of the MLPNet"):
+    arguments = compress.Arguments(tmp_path, checkpoint=tmp_path / f"{name}.ckpt", home=tmp_path)
+    with pytest.raises(InputError, match=message):
         compress.main(arguments, Console())
 
 

@@ -60,6 +60,11 @@ def test_bytes_of_any_other_kind_are_refused_by_name(tmp_path, content):
         load_mlpnet(tmp_path / "other.ckpt")
 
 
+def test_a_file_that_is_not_there_is_no_wrong_checkpoint(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        load_mlpnet(tmp_path / "none.ckpt")
+
+
 def test_code_in_a_pickle_is_not_run(tmp_path):
     torch.save({"model_state_dict": MLPNet()}, tmp_path / "code.ckpt")
     with pytest.raises(ValueError, match="no checkpoint"):
