@@ -49,6 +49,7 @@ CaseName = Literal[
     "growth",
     "gauss_newton_step",
     "pruning",
+    "dense_training",
     "serving",
 ]
 BUSY = 0.1

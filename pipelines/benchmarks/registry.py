@@ -14,6 +14,7 @@ CASES: dict[str, str] = {
     "growth": "pipelines.benchmarks.growth.Growth",
     "gauss_newton_step": "pipelines.benchmarks.gauss_newton_step.GaussNewtonStep",
     "pruning": "pipelines.benchmarks.pruning.Pruning",
+    "dense_training": "pipelines.benchmarks.dense_training.DenseTrainingStep",
     "serving": "pipelines.benchmarks.serving.Serving",
 }
 """Import path of each class: nothing is imported before it is used."""
