@@ -168,7 +168,11 @@ class CurvatureBase(ABC):
         Raises:
             NotFittedError: Always.
         """
-        raise NotFittedError(f"{type(self).__name__} has no forward product")
+        raise NotFittedError(
+            f"{type(self).__name__} has no forward product, which JointSelection and "
+            "ExactlyCompensated need: use a learned inverse, LowRankFisher, DiagonalFisher or "
+            "LayerwiseHessian"
+        )
 
     @abstractmethod
     def state_dict(self) -> dict[str, Tensor]:

@@ -39,7 +39,8 @@ class LearnedInverse(CurvatureBase):
     Directions are white noise, so that all of the inverse is learned; the weights stand still.
     Learning begins near the inverse of the second moments of gradients at drawn targets (of each
     Kronecker factor, or block), or at `1 / damping` times the identity, and goes on from where it
-    is after pruning (`refine`). State that was saved in the middle of a fit goes on from there.
+    is after pruning (`refine`). State that was saved in the middle of a fit goes on from there,
+    with the batch that was next.
 
     Args:
         family: A key of `compression.families.layered.FAMILIES`.
@@ -202,7 +203,7 @@ class LearnedInverse(CurvatureBase):
     def _learn(self, loader: Loader, reporter: Reporter | None, plain_from: int) -> None:
         self._loader, self._forward = loader, []
         space = self.problem.space
-        batches = cycle(loader)
+        batches = islice(cycle(loader), self._done, None)
         while self._done < self._planned:
             for group in self._adam.param_groups:
                 group["lr"] = self.learning_rate * self._cosine()

@@ -33,7 +33,7 @@ class PruningStep:
         candidates: What may go as one.
         scope: Whether the sparsity is that of all layers together, or of each.
         sparsity: Of the weights that the structure reaches, after the step.
-        loss: That the network was trained on, over all examples, for solvers that look at it.
+        loss: The problem's, over all examples, for solvers that look at it.
     """
 
     problem: Problem
@@ -59,7 +59,7 @@ class PruningStep:
         if parts is None or self.structure != "unstructured":
             raise StructureError(
                 f"{solver} needs unstructured sparsity and an inverse that is known part by part: "
-                "a learned one, or LayerwiseHessian"
+                "a learned one, BlockFisher or LayerwiseHessian"
             )
         return parts
 

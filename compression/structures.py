@@ -122,7 +122,7 @@ def make_candidates(space: ParameterSpace, structure: Structure) -> Candidates:
             return _singles(space, Limit(_input_groups(space, width), width - kept))
         case _:
             raise StructureError(
-                f"structure must be 'unstructured', 'block4' or (n, m) with 0 < n < m, "
+                "structure must be 'unstructured', 'block4', 'channel' or (n, m) with 0 < n < m, "
                 f"not {structure!r}"
             )
 

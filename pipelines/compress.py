@@ -2,8 +2,8 @@
 
 Every method's damping and sample size are chosen on training images held out, or validation
 events, from grids of one size; only then are the chosen ones measured with several seeds on the
-test data. Each cell of the tables is kept under --home as it is measured: the same command run
-again goes on where it was.
+test data. Each cell of the tables, but for those of quantisation, is kept under --home as it is
+measured: the same command run again goes on where it was.
 """
 
 from collections.abc import Sequence
@@ -115,6 +115,8 @@ def _resnet18(arguments: Arguments, home: Home, console: Console) -> Sequence[Co
     assert arguments.images is not None
     profile = RESNET18[arguments.profile]
     profile = replace(profile, plan=_plan(arguments, profile.plan))
+    if arguments.sparsities:
+        profile = replace(profile, fine_tuned_sparsities=arguments.sparsities)
     return resnet18.comparisons(arguments.images, arguments.profile, profile, home, console)
 
 
@@ -140,6 +142,13 @@ def _check(arguments: Arguments) -> None:
         remedy = "Give the file mlpnet_mnist_93.97.ckpt of the WoodFisher code"
         message = f"{arguments.study} needs the dense checkpoint"
         faults.append(Fault("--checkpoint", message, remedy))
+    if arguments.study == "quantisation":
+        given = {"--methods": arguments.methods, "--stages": arguments.stages}
+        faults += [
+            Fault(option, "study quantisation has none to choose from", "Leave the option out")
+            for option, values in given.items()
+            if values
+        ]
     known = ", ".join(METHODS)
     faults += [
         Fault("--methods", f"there is no method '{name}'", f"Choose from {known}")

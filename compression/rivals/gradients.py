@@ -43,7 +43,8 @@ def gradient_rows(problem: Problem, loader: Loader, number: int, group: int) -> 
     if count < number:
         raise ExhaustedLoaderError(
             f"one pass of the loader gives {count} of {number} gradients of {group} examples; "
-            "give more data, or ask for fewer gradients or smaller groups"
+            "give more data, or ask for fewer gradients or smaller groups; a batch must hold a "
+            "whole group"
         )
 
 

@@ -122,6 +122,15 @@ def test_faults_of_the_options_are_reported_together(tmp_path):
     assert named == ["--checkpoint", "--methods", "--stages", "--sparsities", "--seeds"]
 
 
+def test_quantisation_has_no_methods_and_stages_to_choose(tmp_path):
+    arguments = compress.Arguments(
+        tmp_path, study="quantisation", checkpoint=tmp_path, methods=("obc",), stages=(2,)
+    )
+    with pytest.raises(InputError) as raised:
+        compress.main(arguments, Console())
+    assert [fault.file for fault in raised.value.faults] == ["--methods", "--stages"]
+
+
 @pytest.mark.parametrize(
     ("name", "message"), [("other", "no checkpoint of the MLPNet"), ("none", "No such file")]
 )
