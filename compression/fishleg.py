@@ -28,6 +28,34 @@ CURVATURE = "curvature"
 """Name in a saved state: all that `torch.optim.Optimizer` does not know of."""
 
 
+class _Watcher:
+    """Keeps the inputs of a model's last call with gradients.
+
+    It hangs on the model, so copies of the model, and files of it, have one too: that one is blind.
+
+    Attributes:
+        is_watching: Whether it looks at calls.
+        inputs: Of the last one.
+    """
+
+    def __init__(self, is_watching: bool = True) -> None:
+        self.is_watching = is_watching
+        self.inputs: Inputs | None = None
+
+    def __call__(self, model: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
+        """Keep the inputs."""
+        if not self.is_watching or not torch.is_grad_enabled():
+            return
+        if arguments and named:
+            raise TypeError("call the model with all inputs in order, or all by name")
+        is_bundle = len(arguments) == 1 and isinstance(arguments[0], Bundle)
+        self.inputs = named or (arguments[0] if is_bundle else arguments)
+
+    def __reduce__(self) -> tuple[type["_Watcher"], tuple[bool]]:
+        """What a copy is made by."""
+        return _Watcher, (False,)
+
+
 class FishLeg(torch.optim.Optimizer):
     """`m = beta m + (1 - beta) Q g`, `w = w - lr (m + decay w)`, with a `Q` that is learned.
 
@@ -98,10 +126,9 @@ class FishLeg(torch.optim.Optimizer):
         self.precondition = precondition
         self.residual = 1.0
         self._num_steps = 0
-        self._inputs: Inputs | None = None
-        self._is_learning = False
+        self._watcher = _Watcher()
         self._handle: RemovableHandle = model.register_forward_pre_hook(
-            self._remember, with_kwargs=True
+            self._watcher, with_kwargs=True
         )
 
     @property
@@ -175,18 +202,7 @@ class FishLeg(torch.optim.Optimizer):
     def detach(self) -> None:
         """Look at the model's inputs no more; the optimizer is at its end."""
         self._handle.remove()
-        self._inputs = None
-
-    def _remember(
-        self, model: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]
-    ) -> None:
-        """Keep the inputs of a call with gradients."""
-        if self._is_learning or not torch.is_grad_enabled():
-            return
-        if arguments and named:
-            raise TypeError("call the model with all inputs in order, or all by name")
-        is_bundle = len(arguments) == 1 and isinstance(arguments[0], Bundle)
-        self._inputs = named or (arguments[0] if is_bundle else arguments)
+        self._watcher.inputs = None
 
     def _gradient(self) -> Tensor:
         """Of all covered numbers, `(size,)`; 0 where a parameter has none."""
@@ -205,7 +221,7 @@ class FishLeg(torch.optim.Optimizer):
 
     def _learn(self, gradient: Tensor) -> None:
         """One step of Adam on the auxiliary loss along a gradient."""
-        problem, inputs = self._problem, self._inputs
+        problem, inputs = self._problem, self._watcher.inputs
         if inputs is None:
             raise RuntimeError("the model was not called since FishLeg was made for it")
 
@@ -227,11 +243,11 @@ class FishLeg(torch.optim.Optimizer):
         """The model in evaluation mode, its inputs not looked at."""
         modes = {module: module.training for module in self._problem.model.modules()}
         self._problem.model.eval()
-        self._is_learning = True
+        self._watcher.is_watching = False
         try:
             yield
         finally:
-            self._is_learning = False
+            self._watcher.is_watching = True
             for module, is_training in modes.items():
                 module.training = is_training
 

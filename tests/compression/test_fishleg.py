@@ -227,7 +227,26 @@ class _Two(nn.Module):
 
     def __init__(self, optimizer):
         super().__init__()
-        self.register_forward_pre_hook(optimizer._remember, with_kwargs=True)
+        self.register_forward_pre_hook(optimizer._watcher, with_kwargs=True)
 
     def forward(self, inputs, other):
         return inputs + other
+
+
+@pytest.mark.parametrize("way", ["deepcopy", "average", "file"])
+def test_copies_of_the_model_are_free_of_the_optimizer(way, tmp_path):
+    model, inputs, targets = regression()
+    optimizer = FishLeg(model, Gaussian())
+    go(optimizer, model, Gaussian(), [(inputs, targets)], 2)
+    if way == "deepcopy":
+        other = copy.deepcopy(model)
+    elif way == "average":
+        other = torch.optim.swa_utils.AveragedModel(model)
+    else:
+        torch.save(model, tmp_path / "model.pt")
+        other = torch.load(tmp_path / "model.pt", weights_only=False)
+    with torch.no_grad():
+        assert torch.equal(other(inputs), model(inputs))
+    other(inputs[:3])
+    assert optimizer._watcher.inputs[0] is inputs
+    go(optimizer, model, Gaussian(), [(inputs, targets)], 12)
