@@ -7,7 +7,8 @@ then goes for nothing.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -154,7 +155,7 @@ def _groups(model: nn.Module, inputs: Inputs) -> list[tuple[ChannelGroup, Any]]:
             "structure='channel' needs Torch-Pruning: pip install torch-pruning"
         ) from error
     names = {module: name for name, module in model.named_modules()}
-    with torch.enable_grad():
+    with torch.enable_grad(), _all_trained(model):
         graph = torch_pruning.DependencyGraph().build_dependency(model, inputs, verbose=False)
     groups = []
     for handle in graph.get_all_groups(root_module_types=[_ConvNd, nn.Linear]):
@@ -171,6 +172,19 @@ def _groups(model: nn.Module, inputs: Inputs) -> list[tuple[ChannelGroup, Any]]:
             (ChannelGroup(names[root.dep.target.module], len(root.idxs), tuple(uses)), handle)
         )
     return groups
+
+
+@contextmanager
+def _all_trained(model: nn.Module) -> Iterator[None]:
+    """All parameters have gradients, by which operations are followed; frozen ones, too."""
+    frozen = [parameter for parameter in model.parameters() if not parameter.requires_grad]
+    for parameter in frozen:
+        parameter.requires_grad_(True)
+    try:
+        yield
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(False)
 
 
 def _is_removable(model: nn.Module, group: ChannelGroup, slots: dict[str, Slot]) -> bool:

@@ -1,5 +1,7 @@
 """Statistics of batch normalisation after a network has changed."""
 
+import copy
+
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -13,6 +15,8 @@ def reestimate(model: nn.Module, loader: Loader, num_batches: int | None = None)
 
     Everything else stays as in evaluation mode, so dropout takes no part. Models without running
     statistics are left alone.
+
+    If that fails, they are as before.
 
     Args:
         model: Whose statistics are replaced; on the device of its first parameter.
@@ -32,6 +36,7 @@ def reestimate(model: nn.Module, loader: Loader, num_batches: int | None = None)
     device = next(model.parameters()).device
     was_training = {module: module.training for module in model.modules()}
     momenta = {module: module.momentum for module in normalisations}
+    statistics = {module: copy.deepcopy(dict(module.named_buffers())) for module in normalisations}
     model.eval()
     for module in normalisations:
         module.reset_running_stats()
@@ -41,6 +46,11 @@ def reestimate(model: nn.Module, loader: Loader, num_batches: int | None = None)
     try:
         for batch in batches(loader, num_batches):
             call(model, to_device(batch, device)[0])
+    except BaseException:
+        for module, buffers in statistics.items():
+            for name, value in buffers.items():
+                module.get_buffer(name).copy_(value)
+        raise
     finally:
         for module, momentum in momenta.items():
             module.momentum = momentum

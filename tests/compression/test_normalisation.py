@@ -36,6 +36,15 @@ def test_only_so_many_batches_are_taken(loader):
     assert not model.training
 
 
+def test_statistics_are_as_before_if_the_loader_runs_dry(loader):
+    model = nn.BatchNorm1d(3).eval()
+    reestimate(model, loader)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    with pytest.raises(ExhaustedLoaderError):
+        reestimate(model, loader[:2], num_batches=3)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
 def test_models_without_statistics_are_left_alone():
     reestimate(nn.Linear(2, 2), [])
     reestimate(nn.BatchNorm1d(2, track_running_stats=False), [])
