@@ -84,7 +84,7 @@ class ParameterSpace:
     Attributes:
         slots: Where each parameter lies.
         size: Length of the vector.
-        dtype: Of the vector: the widest of the parameters.
+        dtype: Of the vector: the widest of the parameters, float32 at least.
         device: Of the vector: that of the first parameter.
         prunable: Whether each number may be removed one by one, bool `(size,)`.
     """
@@ -212,7 +212,8 @@ def collect_parameters(
         stop = start + parameter.numel()
         slots.append(Slot(name, layer, parameter.shape, start, stop, kind, groups))
         start = stop
-    dtype = found[0][1].dtype
+    # Halves of a float are too coarse for curvature, and for Adam's steps on it.
+    dtype = torch.float32
     for _, parameter, *_ in found:
         dtype = torch.promote_types(dtype, parameter.dtype)
     device = found[0][1].device
