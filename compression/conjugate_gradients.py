@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from compression.errors import DivergedError
+
 Product = Callable[[Tensor], Tensor]
 """A symmetric, positive semi-definite matrix times a vector `(size,)`."""
 
@@ -43,6 +45,9 @@ def conjugate_gradients(
         start: Where to begin; None for 0.
         tolerance: Ends when the residual falls to this share of `b`.
         max_iterations: Ends then in any case.
+
+    Raises:
+        DivergedError: A product is not a number.
     """
     size = right.norm()
     values = torch.zeros_like(right) if start is None else start.clone()
@@ -51,10 +56,12 @@ def conjugate_gradients(
     direction = preconditioned = preconditioner(residual)
     decrease = residual @ preconditioned
     for iteration in range(1, max_iterations + 1):
+        _require_number(decrease)
         if best.residual <= tolerance or decrease <= 0:
             break
         image = product(direction)
         curvature = direction @ image
+        _require_number(curvature)
         # Rounding ends a search that has come as far as the precision allows.
         if not curvature > 0:
             break
@@ -67,6 +74,13 @@ def conjugate_gradients(
         decrease, before = residual @ preconditioned, decrease
         direction = preconditioned + decrease / before * direction
     return best
+
+
+def _require_number(value: Tensor) -> None:
+    if bool(value.isnan()):
+        raise DivergedError(
+            "a product with the curvature is not finite: raise the damping or fit longer"
+        )
 
 
 def _share(residual: Tensor, size: Tensor) -> float:

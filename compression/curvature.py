@@ -31,8 +31,13 @@ class Curvature(Protocol):
     compensates: bool
     has_forward: bool
 
-    def attach(self, problem: Problem) -> None:
-        """Be told the problem, once; everything is kept."""
+    def attach(self, problem: Problem, loader: Loader | None = None) -> None:
+        """Be told the problem, once; everything is kept.
+
+        Args:
+            problem: Whose curvature it is.
+            loader: Of data for products with the curvature itself, until a fit is given its own.
+        """
 
     def fit(self, loader: Loader, reporter: Reporter | None = None) -> None:
         """Estimate from nothing, at the model's present weights and the present mask."""
@@ -86,6 +91,7 @@ class CurvatureBase(ABC):
 
     def __init__(self) -> None:
         self._problem: Problem | None = None
+        self._loader: Loader | None = None
         self._mask: Tensor | None = None
 
     @property
@@ -109,9 +115,10 @@ class CurvatureBase(ABC):
             return torch.ones(space.size, dtype=torch.bool, device=space.device)
         return self._mask
 
-    def attach(self, problem: Problem) -> None:
+    def attach(self, problem: Problem, loader: Loader | None = None) -> None:
         """Be told the problem, once; everything is kept."""
         self._problem = problem
+        self._loader = loader
         self._mask = None
 
     @abstractmethod

@@ -1,7 +1,6 @@
 """Tensors in safetensors files, written whole or not at all."""
 
-import os
-import tempfile
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,13 +23,16 @@ def write_tensors(
         metadata: Texts by name.
     """
     copies = {name: value.detach().clone().contiguous() for name, value in tensors.items()}
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    partial.touch()
+    rights = partial.stat().st_mode
     try:
         save_file(copies, partial, dict(metadata or {}))
-        Path(partial).replace(path)
+        # safetensors makes files that nobody else may read, whatever the rights of new ones are.
+        partial.chmod(rights)
+        partial.replace(path)
     except BaseException:
-        Path(partial).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         raise
 
 

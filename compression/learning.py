@@ -89,11 +89,11 @@ class LearnedInverse(CurvatureBase):
         """Running mean of the residual; see `AuxiliaryLoss`."""
         self._done = self._planned = 0
         self._forward: list[Batch] = []
-        self._loader: Loader | None = None
+        self._is_restored = False
 
-    def attach(self, problem: Problem) -> None:
+    def attach(self, problem: Problem, loader: Loader | None = None) -> None:
         """Be told the problem, once; everything is kept, nothing is learned."""
-        super().attach(problem)
+        super().attach(problem, loader)
         self._begin()
 
     @property
@@ -108,7 +108,7 @@ class LearnedInverse(CurvatureBase):
             ExhaustedLoaderError: The loader runs dry.
             DivergedError: The loss is not finite.
         """
-        if not self._is_unfinished(self.steps):
+        if not self._takes_up(self.steps):
             self._begin()
             self._done, self._planned = 0, self.steps
             self._warm_up(loader)
@@ -121,7 +121,7 @@ class LearnedInverse(CurvatureBase):
             ExhaustedLoaderError: The loader runs dry.
             DivergedError: The loss is not finite.
         """
-        if not self._is_unfinished(self.refine_steps):
+        if not self._takes_up(self.refine_steps):
             self._done, self._planned = 0, self.refine_steps
         self._learn(loader, reporter, self.refine_steps if self.plain_steps == 0 else 0)
 
@@ -129,7 +129,7 @@ class LearnedInverse(CurvatureBase):
         """`(F + damping I) vector` on the kept weights, `F` exact over the first batches.
 
         Raises:
-            NotFittedError: Neither `fit` nor `refine` has seen a loader.
+            NotFittedError: It was given no loader yet.
         """
         if self._loader is None:
             raise NotFittedError("no data was seen yet; call fit or refine first")
@@ -166,6 +166,7 @@ class LearnedInverse(CurvatureBase):
         self._done, self._planned = state["progress"].tolist()
         self.residual = float(state["residual"])
         self._generator.set_state(state["generator"].cpu())
+        self._is_restored = True
 
     def _begin(self) -> None:
         problem = self.problem
@@ -180,8 +181,10 @@ class LearnedInverse(CurvatureBase):
         self._generator = problem.generator()
         self.residual = 1.0
 
-    def _is_unfinished(self, steps: int) -> bool:
-        return self._planned == steps and 0 < self._done < steps
+    def _takes_up(self, steps: int) -> bool:
+        """Whether to go on with what was saved unfinished: once, and never after a failure."""
+        is_restored, self._is_restored = self._is_restored, False
+        return is_restored and self._planned == steps and 0 < self._done < steps
 
     @torch.no_grad()
     def _warm_up(self, loader: Loader) -> None:

@@ -56,7 +56,7 @@ class MaskedModel:
     def sparsity(self) -> float:
         """Share of the weights within the structure's reach that are removed."""
         reachable = self._candidates.reachable
-        return float((reachable & ~self.mask).sum() / reachable.sum())
+        return int((reachable & ~self.mask).sum()) / int(reachable.sum())
 
     @property
     def masks(self) -> dict[str, Tensor]:

@@ -151,13 +151,14 @@ class RankAndCompensate:
         return step.select_atoms(costs)
 
 
-def require_reachable(candidates: Candidates, mask: Tensor, sparsity: float) -> None:
+def require_reachable(candidates: Candidates, mask: Tensor, sparsity: float, scope: Scope) -> None:
     """Refuse a sparsity that cannot be reached from a mask.
 
     Args:
         candidates: What can be removed.
         mask: What is kept now, bool `(size,)`.
         sparsity: That is asked for.
+        scope: Whether each layer rounds its own number of removed weights, or all together.
 
     Raises:
         SparsityError: Less than is removed already, or more than the structure allows.
@@ -166,7 +167,8 @@ def require_reachable(candidates: Candidates, mask: Tensor, sparsity: float) -> 
         raise SparsityError(f"sparsity must be at least 0 and below 1, not {sparsity}")
     number = int(candidates.reachable.sum())
     removed = int((candidates.reachable & ~mask).sum())
-    if round(sparsity * number) < removed:
+    rounding = 0.5 * (len(torch.unique(candidates.layers)) if scope == "layer" else 1)
+    if sparsity * number + rounding < removed:
         raise SparsityError(
             f"sparsity {sparsity:g} is below the present {removed / number:g}: removed weights "
             "do not come back"

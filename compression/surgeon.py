@@ -1,6 +1,7 @@
 """The Surgeon: prune a network by its curvature (arXiv 2412.02328)."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -17,7 +18,7 @@ from compression.normalisation import reestimate
 from compression.objective import MeanLoss
 from compression.parameters import collect_parameters, require_evaluation_mode
 from compression.problem import Inputs, Loader, Problem, Reporter, batches, to_device
-from compression.quantisation import QuantisedWeight, quantised
+from compression.quantisation import QuantisedWeight, check_format, quantised
 from compression.saliency import saliency
 from compression.selection import PruningStep, RankAndCompensate, Solver, require_reachable
 from compression.structures import Scope, Structure, make_candidates
@@ -98,7 +99,7 @@ class Surgeon(MaskedModel):
         self.solver: Solver = solver or RankAndCompensate()
         self.reporter = reporter
         self.curvature = create_curvature(curvature)
-        self.curvature.attach(self.problem)
+        self.curvature.attach(self.problem, loader)
         self._channels = channels
         self._has_begun = self._is_fitted = False
 
@@ -113,12 +114,14 @@ class Surgeon(MaskedModel):
         require_evaluation_mode(self.model)
         self.apply_masks()
         self._tell_mask()
-        self._has_begun = True
+        self._has_begun, self._is_fitted = True, False
         self.curvature.fit(self.loader, self.reporter)
         self._is_fitted = True
 
     def refine(self) -> None:
         """Bring the estimate up to date after weights have changed, from where it is.
+
+        If that fails, there is no estimate any more.
 
         Raises:
             NotFittedError: Nothing was estimated yet.
@@ -130,7 +133,11 @@ class Surgeon(MaskedModel):
         require_evaluation_mode(self.model)
         self.apply_masks()
         self._tell_mask()
-        self.curvature.refine(self.loader, self.reporter)
+        try:
+            self.curvature.refine(self.loader, self.reporter)
+        except Exception:
+            self._is_fitted = False
+            raise
 
     def score(self) -> dict[str, Tensor]:
         """What removing each weight alone would cost, in nats, by parameter name.
@@ -170,7 +177,7 @@ class Surgeon(MaskedModel):
         """
         self._require_fitted()
         require_evaluation_mode(self.model)
-        require_reachable(self._candidates, self.mask, sparsity)
+        require_reachable(self._candidates, self.mask, sparsity, self.scope)
         self.apply_masks()
         space = self.problem.space
         step = PruningStep(
@@ -186,6 +193,8 @@ class Surgeon(MaskedModel):
         )
         mask, weights = self.solver(step)
         self._require_finite(weights)
+        if space.constant is not None:
+            weights = torch.where(space.constant, step.weights, weights)
         self.mask = self.mask & mask
         space.write(self.model, weights)
         self.apply_masks()
@@ -236,7 +245,8 @@ class Surgeon(MaskedModel):
         """Round the weights to whole numbers times a scale, and let the others make up for it.
 
         The last step: the weights of the model, plain floating-point numbers still, lie exactly on
-        the grid afterwards, removed ones at 0. After pruning, `refine` first.
+        the grid afterwards, removed ones at 0. After pruning, `refine` first; where the solver
+        eliminates, so that the estimate is of all weights, it is refined here to that of the kept.
 
         Args:
             bits: Of each number, 2 to 8.
@@ -251,15 +261,16 @@ class Surgeon(MaskedModel):
             ValueError: There is no such format.
             NotFittedError: Nothing was estimated yet.
             TrainingModeError: The model is in training mode.
+            ExhaustedLoaderError: The loader runs dry.
             DivergedError: The curvature is not positive definite, or weights are not finite; the
                 model is left as it was.
         """
+        check_format(bits, group_size)
         if compensate:
             self._require_fitted()
         require_evaluation_mode(self.model)
-        self.curvature.set_mask(self.mask)
-        curvature = self.curvature if compensate else None
-        found, weights = quantised(self.problem, curvature, self.mask, bits, group_size)
+        with self._of_kept_weights() if compensate else nullcontext() as curvature:
+            found, weights = quantised(self.problem, curvature, self.mask, bits, group_size)
         self._require_finite(weights)
         self.problem.space.write(self.model, weights)
         for name, weight in found.items():
@@ -293,10 +304,14 @@ class Surgeon(MaskedModel):
             KeyError: A mask is missing.
         """
         space = self.problem.space
+        mask = torch.ones_like(self.mask)
         for slot in space.slots:
             if slot.is_prunable:
                 values = state[f"{MASK}{slot.name}"].to(space.device)
-                self.mask[slot.positions] = values.flatten()
+                mask[slot.positions] = values.flatten()
+        # With a channel its biases and normalisation go, of which a file has no masks.
+        is_removed = ~self._candidates.alive(mask & space.prunable)
+        self.mask = self._candidates.without(mask, is_removed)
         curvature = {
             name.removeprefix(CURVATURE): value
             for name, value in state.items()
@@ -331,13 +346,28 @@ class Surgeon(MaskedModel):
 
         Raises:
             StructureError: The smaller copy would compute something else.
+            TrainingModeError: The model is in training mode, and outputs must be compared.
         """
+        if self._channels:
+            require_evaluation_mode(self.model)
         self.apply_masks()
         self._detach()
         if not self._channels:
             return self.model
         is_removed = ~self._candidates.alive(self.mask)
         return without_channels(self.model, self._example(), self._channels, is_removed)
+
+    @contextmanager
+    def _of_kept_weights(self) -> Iterator[Curvature]:
+        """The estimate of the kept weights alone, whatever the solver wants."""
+        self.curvature.set_mask(self.mask)
+        try:
+            if self.solver.eliminates and not bool(self.mask.all()):
+                self.curvature.refine(self.loader, self.reporter)
+            yield self.curvature
+        finally:
+            if self.solver.eliminates:
+                self.curvature.set_mask(torch.ones_like(self.mask))
 
     def _tell_mask(self) -> None:
         if not self.solver.eliminates:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from compression.channels import find_channels
-from compression.errors import StructureError
+from compression.errors import StructureError, TrainingModeError
 from compression.learning import LearnedInverse
 from compression.likelihoods import Categorical
 from compression.parameters import collect_parameters
@@ -167,3 +167,50 @@ def test_torch_pruning_is_needed_for_channels_only(model, images, monkeypatch):
     Surgeon(model, Categorical(), images)
     with pytest.raises(ImportError, match="pip install torch-pruning"):
         Surgeon(model, Categorical(), images, structure="channel")
+
+
+def test_channels_are_gone_after_saving_and_back_with_an_earlier_file(model, images, tmp_path):
+    def surgeon_of(network):
+        curvature = LearnedInverse("kronecker", steps=5, warmup_batches=2)
+        return Surgeon(network, Categorical(), images, curvature, structure="channel")
+
+    surgeon, dense = surgeon_of(model), copy.deepcopy(model)
+    surgeon.fit()
+    surgeon.save(tmp_path / "dense.safetensors")
+    surgeon.step(0.4)
+    surgeon.save(tmp_path / "pruned.safetensors")
+    smaller = surgeon.finalize()
+    other = surgeon_of(copy.deepcopy(dense))
+    other.load(tmp_path / "pruned.safetensors")
+    assert torch.equal(other.mask, surgeon.mask)
+    loaded = other.finalize()
+    assert loaded.state_dict().keys() == smaller.state_dict().keys()
+    assert all(
+        torch.equal(value, smaller.state_dict()[name])
+        for name, value in loaded.state_dict().items()
+    )
+    assert smaller.stem.out_channels < dense.stem.out_channels
+    surgeon.load(tmp_path / "dense.safetensors")
+    assert surgeon.sparsity == 0
+    inputs = images[0][0]
+    assert torch.equal(model(inputs), dense(inputs))
+
+
+def test_a_model_in_training_mode_is_refused_before_it_is_run(model, images):
+    curvature = LearnedInverse("kronecker", steps=5, warmup_batches=2)
+    surgeon = Surgeon(model, Categorical(), images, curvature, structure="channel")
+    surgeon.fit()
+    surgeon.step(0.4)
+    before = model.norm.running_mean.clone()
+    model.train()
+    with pytest.raises(TrainingModeError):
+        surgeon.finalize()
+    assert torch.equal(model.norm.running_mean, before)
+
+
+def test_a_frozen_model_has_channels_too(model, images):
+    space = collect_parameters(model)
+    expected, _ = find_channels(model, images[0][0], space)
+    found, _ = find_channels(model.requires_grad_(False), images[0][0], space)
+    assert found == expected
+    assert not any(parameter.requires_grad for parameter in model.parameters())

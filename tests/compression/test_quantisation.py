@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from compression.errors import DivergedError, NotFittedError, TrainingModeError
+from compression.greedy import GreedyByRow
 from compression.learning import LearnedInverse
 from compression.likelihoods import Categorical, Gaussian
 from compression.quantisation import largest_code
@@ -201,6 +202,42 @@ def test_half_precision_and_embeddings_with_padding(tmp_path):
     weight = surgeon.quantise(8, compensate=False)["weight"]
     assert weight.scales.dtype is torch.float16
     assert torch.equal(half.weight, weight.values())
+
+
+def test_after_a_solver_that_eliminates_kept_weights_alone_make_up_for_rounding(loader):
+    costs = {}
+    for compensate in (False, True):
+        model = linear()
+        surgeon = Surgeon(
+            *(model, Gaussian(), loader, LearnedInverse(steps=200, refine_steps=200)),
+            damping=1e-3,
+            solver=GreedyByRow(),
+        )
+        surgeon.fit()
+        surgeon.step(0.5)
+        pruned = copy.deepcopy(model)
+        surgeon.quantise(4, compensate=compensate)
+        assert not model.weight[~surgeon.masks["weight"]].any()
+        costs[compensate] = change_of_outputs(model, pruned, loader)
+    assert costs[True] < 0.8 * costs[False]
+
+
+def test_a_refused_format_leaves_the_estimate_as_it_was(loader):
+    kept = []
+    for bits in (None, 16):
+        model = linear()
+        surgeon = Surgeon(
+            *(model, Gaussian(), loader, LearnedInverse(steps=20)), solver=GreedyByRow()
+        )
+        surgeon.fit()
+        surgeon.step(0.3)
+        if bits is not None:
+            with pytest.raises(ValueError, match="bits must be"):
+                surgeon.quantise(bits)
+        surgeon.refine()
+        surgeon.step(0.6)
+        kept.append(model.weight.clone())
+    assert torch.equal(*kept)
 
 
 def test_what_cannot_be_quantised_is_said(loader):

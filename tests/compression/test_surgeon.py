@@ -17,6 +17,9 @@ from compression.errors import (
     StructureError,
     TrainingModeError,
 )
+from compression.exact import ExactlyCompensated
+from compression.greedy import GreedyByRow
+from compression.joint import JointSelection
 from compression.learning import LearnedInverse
 from compression.likelihoods import Categorical
 from compression.schedules import geometric
@@ -282,6 +285,95 @@ def test_a_fit_that_was_killed_goes_on_from_the_saved_file(trained, images, tmp_
     resumed.fit()
     expected = whole.curvature.inverse_diagonal()
     torch.testing.assert_close(resumed.curvature.inverse_diagonal(), expected, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("solver", [JointSelection(), ExactlyCompensated(GreedyByRow())])
+def test_a_loaded_surgeon_steps_as_the_saved_one(trained, images, tmp_path, solver):
+    def make():
+        curvature = LearnedInverse(steps=10, warmup_batches=3)
+        return Surgeon(copy.deepcopy(trained), Categorical(), images, curvature, solver=solver)
+
+    surgeon, other = make(), make()
+    surgeon.fit()
+    surgeon.save(tmp_path / "fitted.safetensors")
+    other.load(tmp_path / "fitted.safetensors")
+    surgeon.step(0.5)
+    other.step(0.5)
+    assert torch.equal(other.model(images[0][0]), surgeon.model(images[0][0]))
+
+
+def test_a_fit_that_failed_leaves_no_estimate_and_begins_anew(trained, images):
+    curvature = LearnedInverse(steps=50, warmup_batches=3, learning_rate=1e200)
+    surgeon = Surgeon(copy.deepcopy(trained), Categorical(), images, curvature)
+    with pytest.raises(DivergedError):
+        surgeon.fit()
+    with pytest.raises(NotFittedError):
+        surgeon.step(0.5)
+    curvature.learning_rate = 1e-3
+    surgeon.fit()
+    whole = LearnedInverse(steps=50, warmup_batches=3, learning_rate=1e-3)
+    Surgeon(copy.deepcopy(trained), Categorical(), images, whole).fit()
+    assert torch.equal(curvature.inverse_diagonal(), whole.inverse_diagonal())
+    curvature.learning_rate = 1e200
+    with pytest.raises(DivergedError):
+        surgeon.refine()
+    with pytest.raises(NotFittedError):
+        surgeon.step(0.5)
+
+
+def test_the_present_sparsity_may_be_asked_for_again():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 1, bias=False), nn.Tanh(), nn.Linear(1, 3, bias=False))
+    batch = (torch.randn(8, 3), torch.randint(3, (8,)))
+    surgeon = Surgeon(model.eval(), Categorical(), [batch], "magnitude", scope="layer")
+    surgeon.fit()
+    masks = surgeon.step(0.5)
+    # Each layer of three has rounded to two.
+    assert surgeon.sparsity == 2 / 3
+    for sparsity in (0.5, surgeon.sparsity):
+        again = surgeon.step(sparsity)
+        assert all(torch.equal(again[name], mask) for name, mask in masks.items())
+    with pytest.raises(SparsityError):
+        surgeon.step(0.3)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("structure", ["unstructured", "block4"])
+def test_models_of_half_precision_have_curvature_in_single(dtype, structure):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 3)).eval().to(dtype)
+    batches = [(torch.randn(16, 8).to(dtype), torch.randint(3, (16,))) for _ in range(2)]
+    curvature = LearnedInverse(steps=20, refine_steps=5, warmup_batches=2)
+    surgeon = Surgeon(model, Categorical(), batches, curvature, structure=structure)
+    surgeon.fit()
+    surgeon.prune((0.25, 0.5))
+    assert surgeon.sparsity == 0.5
+    assert curvature.inverse_diagonal().dtype == torch.float32
+    assert all(parameter.dtype is dtype for parameter in model.parameters())
+    surgeon.quantise(4)
+    assert model(batches[0][0]).isfinite().all()
+
+
+@pytest.mark.parametrize("family", ["block", "full", "kronecker"])
+def test_padding_rows_of_embeddings_stay(family):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Embedding(6, 4, padding_idx=0), nn.Flatten(), nn.Linear(12, 2)).eval()
+    batches = [(torch.randint(6, (16, 3)), torch.randint(2, (16,)))]
+    surgeon = Surgeon(
+        model, Categorical(), batches, LearnedInverse(family, steps=20, warmup_batches=1)
+    )
+    surgeon.fit()
+    before = model[0].weight.clone()
+    surgeon.step(0.5)
+    assert torch.equal(model[0].weight[0], before[0])
+    assert not torch.equal(model[0].weight[1:], before[1:])
+
+
+def test_files_have_the_rights_that_new_files_have(surgeon, tmp_path):
+    surgeon.save(tmp_path / "saved.safetensors")
+    (tmp_path / "plain").write_text("")
+    assert (tmp_path / "saved.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_the_final_model_is_plain_and_the_same_function(surgeon, model, trained, images, tmp_path):
