@@ -153,7 +153,8 @@ class ParsedRows:
         if parsed is None:
             text = self._text.text(column.source)
             iso_days = column.source in self._text.days
-            parsed = parse_column(text, column, self.table.nulls, self.table.decimal, iso_days)
+            decimal = self.table.decimal if self._text.is_text(column.source) else "."
+            parsed = parse_column(text, column, self.table.nulls, decimal, iso_days)
         self.values[column.source] = parsed.values
         is_label = column.source == self.table.returned
         reason = "label outside {0, 1}" if is_label else f"not {_wanted(column)}"

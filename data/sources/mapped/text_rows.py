@@ -17,6 +17,10 @@ UNREADABLE = (pa.ArrowException, OSError, EOFError, UnicodeDecodeError, zlib.err
 """What damaged files raise."""
 
 
+LARGEST_EXACT = 2.0**53
+"""Largest whole number up to which a float64 knows all."""
+
+
 @dataclass(frozen=True)
 class Selection:
     """Which columns of an input are read.
@@ -56,6 +60,17 @@ class TextRows:
         """One of the selected columns as text."""
         return as_text(self.given[column])
 
+    def is_text(self, column: str) -> bool:
+        """Whether the input itself has one of the selected columns as text."""
+        kind = self.given[column].type
+        if pa.types.is_dictionary(kind):
+            kind = kind.value_type
+        return bool(
+            pa.types.is_string(kind)
+            or pa.types.is_large_string(kind)
+            or pa.types.is_string_view(kind)
+        )
+
     def all_text(self) -> pa.Table:
         """All of them."""
         names = self.given.column_names
@@ -92,8 +107,34 @@ def as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_date(column.type):
         return pc.cast(pc.cast(column, pa.date32()), pa.string())
     if pa.types.is_floating(column.type):
-        column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+        return _float_text(column)
+    if pa.types.is_decimal(column.type):
+        return _decimal_text(column)
     return pc.cast(column, pa.string())
+
+
+def _float_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Whole numbers as integers are written: many an identifier is a float for a null's sake."""
+    if pa.types.is_float16(column.type):
+        column = pc.cast(column, pa.float32())
+    nothing = pa.scalar(None, column.type)
+    column = pc.if_else(pc.is_nan(column), nothing, column)
+    is_exact = pc.less_equal(pc.abs(column), pa.scalar(LARGEST_EXACT, column.type))
+    is_whole = pc.and_(is_exact, pc.equal(column, pc.floor(column)))
+    whole = pc.cast(pc.if_else(is_whole, column, nothing), pa.int64())
+    return pc.coalesce(pc.cast(whole, pa.string()), pc.cast(column, pa.string()))
+
+
+def _decimal_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Whole numbers as integers are written, whatever the scale."""
+    if not pa.types.is_decimal256(column.type):
+        column = pc.cast(column, pa.decimal128(38, column.type.scale))
+    wide = pa.decimal256(76, max(column.type.scale, 0))
+    column = pc.cast(column, wide)
+    whole = pc.cast(column, pa.decimal256(76 - wide.scale, 0), safe=False)
+    is_whole = pc.equal(pc.cast(whole, wide), column)
+    whole = pc.if_else(is_whole, whole, pa.scalar(None, whole.type))
+    return pc.coalesce(pc.cast(whole, pa.string()), pc.cast(column, pa.string()))
 
 
 def check_columns(name: str, present: Sequence[str], selection: Selection) -> None:
