@@ -49,6 +49,25 @@ def baskets_of(dataset: Dataset, events: np.ndarray) -> np.ndarray | None:
     return np.asarray(dataset.events["basket"].to_numpy()[events], dtype=np.int64)
 
 
+def whole_baskets(dataset: Dataset, events: np.ndarray, is_wanted: np.ndarray) -> np.ndarray | None:
+    """Whether all lines of each wanted event's basket are wanted.
+
+    Args:
+        dataset: All events.
+        events: Events among which baskets lie whole, int64 `(num_selected,)`.
+        is_wanted: Which of them are wanted, bool `(num_selected,)`.
+
+    Returns:
+        bool `(num_wanted,)`; None if all baskets are whole, there are no baskets, or none is whole.
+    """
+    basket = baskets_of(dataset, events)
+    if basket is None or is_wanted.all():
+        return None
+    _, basket = np.unique(basket, return_inverse=True)
+    is_whole = (np.bincount(basket[~is_wanted], minlength=basket.max() + 1) == 0)[basket[is_wanted]]
+    return is_whole if is_whole.any() and not is_whole.all() else None
+
+
 def others_mean(basket: np.ndarray, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Mean of a feature over the other lines of each line's basket.
 

@@ -53,6 +53,9 @@ class EventSet:
             ordered, see `returns.graph`. Not kept: they are large, and most models need none.
         build_neighbourhood: Finds the events that each event may hear, at most as many by each
             relation as its argument says.
+        is_whole: Whether all lines of each event's order are among the events, bool
+            `(num_events,)`; None: all are. Of an order some of whose labels are not known yet, the
+            others alone would tell whose.
     """
 
     features: FeatureMatrix
@@ -60,6 +63,12 @@ class EventSet:
     weights: np.ndarray
     build_graphs: Callable[[], Sequence[HeteroData]]
     build_neighbourhood: Callable[[int], Neighbourhood]
+    is_whole: np.ndarray | None = None
+
+    @property
+    def weights_together(self) -> np.ndarray:
+        """Weights for models that decode the lines of an order together: 0 if one is missing."""
+        return self.weights if self.is_whole is None else self.weights * self.is_whole
 
     def __len__(self) -> int:
         """Number of events."""

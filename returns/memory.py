@@ -1,4 +1,4 @@
-"""What a deployed model remembers: labelled events and node rows, to score new events against."""
+"""What a deployed model remembers: events and node rows, to score new events against."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ INDICES = ("event", "customer", "variant", "customer_row", "variant_row", "baske
 
 @dataclass(frozen=True)
 class Memory:
-    """Labelled events and node rows with their original keys.
+    """Events and node rows with their original keys.
 
     Attributes:
         tables: The remembered rows; every event has split `train`, node rows of sources with
@@ -39,9 +39,9 @@ class Memory:
     def of(cls, dataset: Dataset, protocol: Protocol) -> Self:
         """Remember what may inform new events.
 
-        Of dated data all labelled events: which of them are in the past is decided by the date of
-        the events to be scored. Of undated data the training and validation parts, which come
-        before the test part.
+        Of dated data all events: which of them are in the past is decided by the date of the
+        events to be scored, and an order is known at once, its label later. Of undated data the
+        labelled events of the training and validation parts, which come before the test part.
 
         Args:
             dataset: All events and node rows.
@@ -49,8 +49,9 @@ class Memory:
         """
         splits = ("train", "validation") + (("test",) if dataset.is_dated else ())
         part = split_tables(dataset, splits, protocol)
-        labelled = pc.is_valid(part.events["returned"])
-        events = _with_constant(part.events.filter(labelled), "split", "train")
+        events = _with_constant(part.events, "split", "train")
+        if not dataset.is_dated:
+            events = events.filter(pc.is_valid(events["returned"]))
         has_periods = "period" in dataset.customers.column_names
         customers, variants = part.customers, part.variants
         if has_periods:

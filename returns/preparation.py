@@ -8,7 +8,7 @@ import numpy as np
 from torch_geometric.data import HeteroData
 
 from data.dataset import Dataset
-from returns.baskets import basket_features, baskets_of
+from returns.baskets import basket_features, baskets_of, whole_baskets
 from returns.columns import event_columns
 from returns.event_set import EventSet, FeatureMatrix
 from returns.features import FeatureEncoder, with_numeric
@@ -82,17 +82,21 @@ class Preparation:
                 Of the first two, which are learned from, only labelled events.
         """
         returned = EventArrays.of(dataset).returned
-        wanted = dataset.split_mask(*PARTS[split]) & ((returned >= 0) | (split == "test"))
-        events = np.flatnonzero(wanted)
+        whole = np.flatnonzero(dataset.split_mask(*PARTS[split]))
+        is_wanted = (returned[whole] >= 0) | (split == "test")
+        events = whole[is_wanted]
         labels = returned[events]
+        # Of all of them: a basket of what is labelled alone would tell whose label is known.
+        features = self.features(dataset, whole, self._told(dataset, split, whole))
         return EventSet(
-            features=self.features(dataset, events, self._told(dataset, split, events)),
+            features=features.part(is_wanted),
             labels=labels,
             weights=self.weights.transform(dataset, events, labels),
             build_graphs=lambda: self.graphs_of(dataset, split, events),
             build_neighbourhood=lambda fan_out: find_neighbours(
                 dataset, self.protocol, self.keys, split, events, fan_out, self.label_delay_days
             ),
+            is_whole=whole_baskets(dataset, whole, is_wanted),
         )
 
     def to_json(self) -> dict[str, Any]:

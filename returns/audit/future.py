@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from data.dataset import Dataset
 from returns.audit.findings import Check, Finding, Severity
@@ -43,8 +44,8 @@ def find_columns_that_hear_the_future(subject: Subject) -> Iterator[Finding]:
     before = {split: preparation.event_set(dataset, split).features for split in SPLITS}
     for future in _other_futures(dataset, subject.arrays):
         for split in SPLITS:
-            events = _events_of(dataset, subject.arrays, split)
-            kept = future.kept[events]
+            events = _events_of(dataset, split)
+            kept = np.isin(events, np.flatnonzero(future.kept)[_events_of(future.dataset, split)])
             unaware = future.unaware[events[kept]]
             after = preparation.event_set(future.dataset, split).features
             changed = _changed_shares(before[split], after, kept, unaware)
@@ -96,6 +97,9 @@ def _other_futures(dataset: Dataset, arrays: EventArrays) -> Iterator[OtherFutur
         turned = _turned_round(dataset, arrays.day >= day)
         what = "labels of the same day and later are turned round"
         yield OtherFuture(what, turned, everything, past)
+        some = (arrays.day >= day) & (np.arange(len(arrays.day)) % 2 == 0)
+        what = "some labels of the same day and later are not known yet"
+        yield OtherFuture(what, _unlabelled(dataset, some), everything, past)
 
 
 def _turned_round(dataset: Dataset, chosen: np.ndarray) -> Dataset:
@@ -108,13 +112,22 @@ def _turned_round(dataset: Dataset, chosen: np.ndarray) -> Dataset:
     return replace(dataset, events=dataset.events.set_column(place, field, column))
 
 
+def _unlabelled(dataset: Dataset, chosen: np.ndarray) -> Dataset:
+    """The dataset without the chosen labels."""
+    returned = dataset.events["returned"]
+    column = pc.if_else(pa.array(chosen), pa.scalar(None, returned.type), returned)
+    place = dataset.events.column_names.index("returned")
+    field = dataset.events.schema.field("returned")
+    return replace(dataset, events=dataset.events.set_column(place, field, column))
+
+
 def _cut(dataset: Dataset, kept: np.ndarray) -> Dataset:
     return replace(dataset, events=dataset.events.filter(pa.array(kept)))
 
 
-def _events_of(dataset: Dataset, arrays: EventArrays, split: str) -> np.ndarray:
+def _events_of(dataset: Dataset, split: str) -> np.ndarray:
     """The events of an event set: those that are learned from have labels."""
-    is_used = (arrays.returned >= 0) | (split == "test")
+    is_used = (EventArrays.of(dataset).returned >= 0) | (split == "test")
     return np.flatnonzero(dataset.split_mask(split) & is_used)
 
 

@@ -125,7 +125,7 @@ class GNN(Configured):
             networks = [learner.averaged for learner in learners]
             log_odds = shared_log_odds_of(networks, held_out, len(validation))
             losses = [
-                cross_entropy(validation.labels, expit(each), validation.weights)
+                cross_entropy(validation.labels, expit(each), validation.weights_together)
                 for each in log_odds
             ]
             for learner, loss in zip(learners, losses, strict=True):
@@ -187,7 +187,7 @@ class GNN(Configured):
     ) -> Iterator[tuple[Batch, np.ndarray]]:
         """Batches of events, all or drawn by weight, see `returns.models.prunable`."""
         maker = self._maker(events)
-        drawn = generator and maker.drawn(size, events.weights, generator)
+        drawn = generator and maker.drawn(size, events.weights_together, generator)
         batches = map(maker.batch, drawn or maker.cut(size))
         return ((batch, batch.positions.numpy()) for batch in batches)
 
@@ -266,8 +266,9 @@ class GNN(Configured):
                 batch_size=int(self.resolved("batch_size", len(events))),
                 seed=_seed(self.seed),
             )
+            weights = events.weights_together
             return train(
-                networks, last_epochs, maker, events.labels, events.weights, schedule, after_epoch
+                networks, last_epochs, maker, events.labels, weights, schedule, after_epoch
             )
 
     def _architecture(self, maker: BatchMaker, num_events: int) -> Architecture:

@@ -140,7 +140,8 @@ class SAGE:
 
     def _batches(self, events: EventSet, graphs: Sequence[HeteroData]) -> list[GraphBatch]:
         dense = self._encoder.transform(events.features)
-        return [make_batch(graph, dense, events.weights, self._levels) for graph in graphs]
+        weights = events.weights_together
+        return [make_batch(graph, dense, weights, self._levels) for graph in graphs]
 
     def _train(
         self,

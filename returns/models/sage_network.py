@@ -167,4 +167,5 @@ def weighted_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor) -> T
         weights: `(num_targets,)`.
     """
     loss = nn.functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
-    return torch.dot(loss, weights) / weights.sum()
+    # All may be 0: of a month none of whose orders has all its labels.
+    return torch.dot(loss, weights) / weights.sum().clamp(min=torch.finfo(weights.dtype).tiny)

@@ -34,12 +34,14 @@ class DatedMemory:
     """All that the history of remembered orders may be asked for.
 
     Attributes:
-        labels: By key, pairs of keys and `ALL` among them.
+        orders: Of all orders, by key, pairs of keys and `ALL` among them.
+        labels: Of the labelled ones, by the same keys; where these are all, in the same order.
         quantities: Sums of each numeric order column by party and column.
         numbers: Sums of an attribute's numbers over a customer's orders, by attribute and outcome.
         sizes: Number of codes of each single key and band.
     """
 
+    orders: dict[str, KeyOrder]
     labels: dict[str, KeyLabels]
     quantities: dict[tuple[str, str], KeySums]
     numbers: dict[tuple[str, str], KeySums]
@@ -50,7 +52,7 @@ class DatedMemory:
         """Sort and sum up.
 
         Args:
-            past: The remembered orders, all of them labelled and dated.
+            past: The remembered orders, all of them dated.
             keys: Keys of the history.
             single: Their codes by single key.
         """
@@ -60,11 +62,14 @@ class DatedMemory:
         parts = single | keys.bands(quantities)
         sizes = {name: num_codes(code) for name, code in parts.items()}
         codes = single | keys.pairs_of(parts, sizes) | {ALL: np.zeros(len(day), dtype=np.int64)}
-        labels = {}
+        labelled = arrays.returned >= 0
+        are_all = bool(labelled.all())
+        orders, labels = {}, {}
         for name, code in codes.items():
-            events, order = KeyOrder.sort(code, day)
+            events, order = KeyOrder.sort(code, day, None if are_all else labelled)
             returned = np.cumsum(arrays.returned[events], dtype=np.int32)
             labels[name] = KeyLabels(order, np.append(np.int32(0), returned))
+            orders[name] = order if are_all else KeyOrder.of(code, day)
         sums = {
             (party, name): KeySums.of(single[party], day, values, ~np.isnan(values))
             for party in keys.parties
@@ -75,4 +80,4 @@ class DatedMemory:
             for outcome, label in OUTCOMES.items():
                 heard = (arrays.returned == label) & ~np.isnan(number)
                 numbers[name, outcome] = KeySums.of(arrays.customer, day, number, heard)
-        return cls(labels, sums, numbers, sizes)
+        return cls(orders, labels, sums, numbers, sizes)

@@ -28,10 +28,10 @@ class RememberedEvents:
     """Remembered events, sorted by each relation.
 
     Attributes:
-        dated: By relation, where the events have dates.
+        dated: The labelled ones by relation, where the events have dates.
         undated: By relation, where they have none and labels travel.
         num_variants: A number above all variants.
-        label: 1 returned, -1 kept, 0 if labels do not travel; int8 `(num_events,)`.
+        label: 1 returned, -1 kept, 0 unknown, or if labels do not travel; int8 `(num_events,)`.
         day: int64 `(num_events,)`; None if undated.
         codes: As in `Neighbourhood`.
         quantities: As in `Neighbourhood`.
@@ -52,7 +52,7 @@ class RememberedEvents:
         """Sort the events.
 
         Args:
-            past: Remembered events, all of them labelled, and node rows.
+            past: Remembered events, and node rows.
             protocol: Which columns are seen, and whether labels travel.
             keys: Relations of the source.
             single: The events' codes by single key.
@@ -60,10 +60,11 @@ class RememberedEvents:
         arrays = EventArrays.of(past)
         travels = labels_travel(past, protocol)
         num_variants = num_codes(arrays.variant)
+        labelled = arrays.returned >= 0
         dated, undated = {}, {}
         if arrays.day is not None:
             for name in keys.relations:
-                events, order = KeyOrder.sort(single[name], arrays.day)
+                events, order = KeyOrder.sort(single[name], arrays.day, labelled)
                 dated[name] = (events.astype(np.int32), order)
         elif travels:
             everything = np.ones(len(arrays.returned), dtype=bool)
@@ -71,7 +72,7 @@ class RememberedEvents:
             pair = pairs_of(arrays.customer, arrays.variant, num_variants)
             for name in keys.relations:
                 undated[name] = Circles.of(single[name], lots, size, everything, pair)
-        label = 2 * arrays.returned - 1 if travels else np.zeros_like(arrays.returned)
+        label = np.where(labelled & travels, 2 * arrays.returned - 1, 0)
         return cls(
             dated=dated,
             undated=undated,

@@ -56,7 +56,7 @@ class RequestPast:
         parts = part.known | self._bands
         everything = {ALL: np.zeros(len(self._day), dtype=np.int64)}
         self._known = part.known | self._keys.pairs_of(parts, memory.sizes) | everything
-        self._bounds: dict[str, Bounds] = {}
+        self._bounds: dict[int, Bounds] = {}
 
     @property
     def day(self) -> np.ndarray:
@@ -127,8 +127,8 @@ class RequestPast:
 
     def _orders(self, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Number of earlier orders, and day of the first and of the last, NaN without one."""
-        start, end = self._remembered(name)
-        count, first, last = _orders_of(self._memory.labels[name].order, start, end)
+        remembered = self._memory.orders[name]
+        count, first, last = _orders_of(remembered, *self._remembered(name, remembered))
         if self._own_orders is not None:
             order = self._own_orders.orders[name]
             own = _orders_of(order, *order.before(self._own_codes[name], self._day))
@@ -141,18 +141,19 @@ class RequestPast:
     def _labels(self, name: str, most: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Number of earlier labels, and of returns among them or the latest `most` of them."""
         labels = self._memory.labels[name]
-        start, end = self._remembered(name)
         if self._labels_lag:
             start, end = labels.order.before(self._known[name], self._label_day)
+        else:
+            start, end = self._remembered(name, labels.order)
         first = start if most is None else np.maximum(start, end - most)
         return end - start, labels.returned[end] - labels.returned[first]
 
-    def _remembered(self, name: str) -> Bounds:
-        """Where each line's key begins among the remembered orders, and where its past ends."""
-        if name not in self._bounds:
-            order = self._memory.labels[name].order
-            self._bounds[name] = order.before(self._known[name], self._first_day)
-        return self._bounds[name]
+    def _remembered(self, name: str, order: KeyOrder) -> Bounds:
+        """Where each line's key begins among remembered orders, and where its past ends."""
+        # Where all are labelled, orders and labels lie in one order, looked up once.
+        if id(order) not in self._bounds:
+            self._bounds[id(order)] = order.before(self._known[name], self._first_day)
+        return self._bounds[id(order)]
 
 
 def _orders_of(

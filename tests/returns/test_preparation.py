@@ -7,6 +7,7 @@ from data.dataset import Dataset, index_tables
 from returns.event_set import EventSet
 from returns.graph import PURCHASES
 from returns.knowledge import EventArrays
+from returns.memory import Memory, split_tables
 from returns.preparation import Preparation
 from returns.protocol import Protocol
 
@@ -83,6 +84,50 @@ def test_labels_of_the_order_and_later_reach_no_dated_order(dated_tables, relabe
         if (day[left.position.numpy()] <= cut).any():
             attributes = left[PURCHASES].edge_attr, right[PURCHASES].edge_attr
             assert np.array_equal(*(attribute.numpy() for attribute in attributes))
+
+
+def test_which_labels_are_known_already_reaches_no_dated_order(dated_tables, relabel):
+    """Of a basket some lines may be labelled before others; the others are lines of it, too."""
+    dataset, _ = index_tables(dated_tables)
+    arrays = EventArrays.of(dataset)
+    train = np.flatnonzero(dataset.split_mask("train"))
+    cut = int(np.median(arrays.day[train]))
+    labels = arrays.returned.astype(object)
+    is_open = (arrays.day >= cut) & (np.arange(len(labels)) % 2 == 0)
+    labels[is_open] = None
+    other, _ = index_tables(relabel(dated_tables, labels.tolist()))
+    preparation = Preparation.fit(dataset, Protocol.STRICT)
+    before, after = (preparation.event_set(each, "train") for each in (dataset, other))
+    left = train[~is_open[train]]
+    assert len(after) == len(left) < len(before)
+    is_early = arrays.day[left] <= cut
+    assert (arrays.day[left] == cut).any()
+    assert np.array_equal(
+        before.features.numeric[~is_open[train]][is_early],
+        after.features.numeric[is_early],
+        equal_nan=True,
+    )
+    basket = dataset.events["basket"].to_numpy()
+    is_whole = ~np.isin(basket[left], basket[train[is_open[train]]])
+    assert before.is_whole is None
+    assert np.array_equal(after.is_whole, is_whole)
+    assert np.array_equal(after.weights_together, np.where(is_whole, after.weights, 0))
+
+
+def test_open_orders_are_remembered_as_orders(dated_tables, relabel):
+    """Served features know of them what training knew: that they were placed, not how they ended."""
+    labels = dated_tables.events["returned"].to_numpy().astype(object)
+    is_test = dated_tables.events["split"].to_numpy() == "test"
+    labels[np.flatnonzero(~is_test)[-200:]] = None
+    dataset, _ = index_tables(relabel(dated_tables, labels.tolist()))
+    preparation = Preparation.fit(dataset, Protocol.STRICT)
+    new = split_tables(dataset, ("test",), Protocol.STRICT)
+    served = Memory.of(dataset, Protocol.STRICT).with_new(new)
+    found, expected = (preparation.event_set(each, "test").features for each in (served, dataset))
+    names = found.numeric_names
+    orders = [names.index(name) for name in names if name.endswith(("_orders", "_since_last"))]
+    assert len(orders) > 10
+    assert np.array_equal(found.numeric[:, orders], expected.numeric[:, orders], equal_nan=True)
 
 
 def test_orders_after_a_dated_order_reach_it_not_at_all(dated_tables):

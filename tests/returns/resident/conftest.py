@@ -39,8 +39,13 @@ def fitted(tables: SourceTables, protocol: Protocol, delay: int, name: str) -> R
 
 @pytest.fixture(scope="session")
 def tables_of(dated_tables, undated_tables) -> Callable[[str], SourceTables]:
-    """Tables of a kind; of dated orders some prices are unknown."""
+    """Tables of a kind; of dated orders some prices are unknown, of open ones some labels too."""
     price = dated_tables.events["order_price"].to_numpy().copy()
     price[::7] = np.nan
     dated = replace(dated_tables, events=with_column(dated_tables.events, "order_price", price))
-    return {"dated": dated, "undated": undated_tables}.__getitem__
+    returned = dated.events["returned"].to_numpy().astype(object)
+    is_test = dated.events["split"].to_numpy() == "test"
+    returned[::9] = None
+    returned[np.flatnonzero(~is_test)[-150:]] = None
+    open_ = replace(dated, events=with_column(dated.events, "returned", returned.tolist()))
+    return {"dated": dated, "open": open_, "undated": undated_tables}.__getitem__

@@ -18,6 +18,8 @@ from tests.returns.resident.conftest import fitted, with_column
 CASES = [
     ("dated", Protocol.STRICT, 0),
     ("dated", Protocol.STRICT, 20),
+    ("open", Protocol.STRICT, 0),
+    ("open", Protocol.STRICT, 20),
     ("undated", Protocol.STRICT, 0),
     ("undated", Protocol.PAPER, 0),
 ]
@@ -174,7 +176,7 @@ def test_labels_that_come_with_a_request_change_no_bit(resident, later, relabel)
 def test_remembered_labels_change_scores_where_labels_travel(predictor, later, relabel):
     """The tests above can fail: what is remembered is heard."""
     tables = predictor.memory.tables
-    other = relabel(tables, 1 - tables.events["returned"].to_numpy())
+    other = relabel(tables, pa.compute.subtract(1, tables.events["returned"]).to_pylist())
     changed = replace(predictor, memory=replace(predictor.memory, tables=other))
     one, two = (ResidentPredictor.of(each).score(later) for each in (predictor, changed))
     assert one.equals(two) is (predictor.preparation.protocol is Protocol.PAPER)
