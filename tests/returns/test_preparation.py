@@ -115,7 +115,7 @@ def test_which_labels_are_known_already_reaches_no_dated_order(dated_tables, rel
 
 
 def test_open_orders_are_remembered_as_orders(dated_tables, relabel):
-    """Served features know of them what training knew: that they were placed, not how they ended."""
+    """Served features know what training knew: that they were placed, not how they ended."""
     labels = dated_tables.events["returned"].to_numpy().astype(object)
     is_test = dated_tables.events["split"].to_numpy() == "test"
     labels[np.flatnonzero(~is_test)[-200:]] = None

@@ -30,7 +30,8 @@ def read_csv(path: Path, mapping: TableMapping, selection: Selection) -> TextRow
         selection: Which columns.
 
     Raises:
-        InputError: Its columns are not those expected.
+        InputError: Its columns are not those expected, or a quote that is not closed makes one row
+            of several.
     """
     chosen = _chosen_of(path, mapping, selection)
     ragged: list[pyarrow.csv.InvalidRow] = []
@@ -39,6 +40,7 @@ def read_csv(path: Path, mapping: TableMapping, selection: Selection) -> TextRow
         # Rows are numbered by a single thread only, and damaged files are the exception.
         ragged.clear()
         table = pyarrow.csv.read_csv(path, **_options(mapping, chosen, ragged, use_threads=False))
+    _check_quotes(path, mapping, table.num_rows, ragged)
     every_number = np.arange(1, table.num_rows + len(ragged) + 1)
     numbers = np.delete(every_number, _numbers(ragged) - 1)
     return TextRows(path.name, table, frozenset(), numbers, _ragged_rejects(path.name, ragged))
@@ -52,7 +54,7 @@ def csv_blocks(path: Path, mapping: TableMapping, selection: Selection) -> Itera
     """
     chosen = _chosen_of(path, mapping, selection)
     ragged: list[pyarrow.csv.InvalidRow] = []
-    num_seen, num_told = 0, 0
+    num_seen, num_read, num_told = 0, 0, 0
     # The parser may be ahead, so that the last block alone is known to be it.
     block: TextRows | None = None
     with pyarrow.csv.open_csv(path, **_options(mapping, chosen, ragged, False)) as reader:
@@ -64,10 +66,12 @@ def csv_blocks(path: Path, mapping: TableMapping, selection: Selection) -> Itera
             beyond = np.arange(num_seen + 1, num_seen + batch.num_rows + len(ragged) + 1)
             numbers = np.setdiff1d(beyond, _numbers(ragged))[: batch.num_rows]
             num_seen = int(numbers[-1])
+            num_read += batch.num_rows
             rejects = _ragged_rejects(path.name, ragged[num_told:])
             num_told = len(ragged)
             table = pa.Table.from_batches([batch])
             block = TextRows(path.name, table, frozenset(), numbers, rejects)
+    _check_quotes(path, mapping, num_read, ragged)
     rest = _ragged_rejects(path.name, ragged[num_told:])
     if block is None:
         block = TextRows(path.name, pa.table({}), frozenset(), np.arange(0), REJECTS.empty_table())
@@ -127,6 +131,41 @@ def _check_delimiter(name: str, header: str, delimiter: str) -> None:
         message = f"only one column was found with the delimiter {delimiter!r}"
         remedy = f"Set `delimiter: {json.dumps(others[0])}` in the mapping"
         raise InputError([Fault(name, message, remedy)])
+
+
+def _check_quotes(
+    path: Path, mapping: TableMapping, num_rows: int, ragged: Sequence[pyarrow.csv.InvalidRow]
+) -> None:
+    """Refuse a file in which a quote that is not closed made one row of several.
+
+    Such a row has as many fields as the others if the quote stands in its last one, so it is not
+    ragged. Rows of several lines are rare, and only where there are some is each quote looked at.
+
+    Raises:
+        InputError: Names the line.
+    """
+    if _num_lines(path) <= 1 + num_rows + sum(1 + row.text.count("\n") for row in ragged):
+        return
+    last = 0
+    try:
+        with _open_text(path) as stream:
+            reader = csv.reader(stream, delimiter=mapping.delimiter, strict=True)
+            for _ in reader:
+                last = reader.line_num
+    except csv.Error as error:
+        message = f"the row that begins in line {last + 1} has a quote that is not closed ({error})"
+        remedy = "Close it, or write a quote within a field twice"
+        raise InputError([Fault(path.name, message, remedy)]) from error
+
+
+def _num_lines(path: Path) -> int:
+    """Number of lines, the last one included if it is not ended."""
+    number, end = 0, b"\n"
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+        while block := stream.read(BLOCK_BYTES):
+            number += block.count(b"\n")
+            end = block[-1:]
+    return number + (end != b"\n")
 
 
 def _numbers(ragged: Sequence[pyarrow.csv.InvalidRow]) -> np.ndarray:

@@ -121,6 +121,8 @@ def _float_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     column = pc.if_else(pc.is_nan(column), nothing, column)
     is_exact = pc.less_equal(pc.abs(column), pa.scalar(LARGEST_EXACT, column.type))
     is_whole = pc.and_(is_exact, pc.equal(column, pc.floor(column)))
+    # Of zeros only a float's own text has the sign.
+    is_whole = pc.and_(is_whole, pc.not_equal(column, pa.scalar(0.0, column.type)))
     whole = pc.cast(pc.if_else(is_whole, column, nothing), pa.int64())
     return pc.coalesce(pc.cast(whole, pa.string()), pc.cast(column, pa.string()))
 

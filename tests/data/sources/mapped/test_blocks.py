@@ -99,3 +99,16 @@ def test_a_column_is_illegible_only_if_no_block_can_be_read(lines, tmp_path, mon
     prices[-5] = "3.5"
     lines.assign(item_price=prices, order_date="2013-01-05").pipe(written, path)
     assert source.read_new_events(path).events.num_rows == 1
+
+
+def test_a_quote_left_open_is_found_when_the_file_is_through(lines, tmp_path, monkeypatch):
+    path = tmp_path / "orders.csv"
+    rows = lines.to_csv(index=False).splitlines()
+    head, _, last = rows[300].rpartition(",")
+    rows[300] = f'{head},"{last}'
+    path.write_text("\n".join(rows) + "\n")
+    for size in (None, 1 << 17):
+        if size is not None:
+            set_blocks(monkeypatch, size)
+        with pytest.raises(InputError, match="the row that begins in line 301 has a quote"):
+            Tables(orders_mapping()).read_new_events(path)

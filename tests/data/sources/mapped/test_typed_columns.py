@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 from datetime import date
+from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +16,8 @@ from data.sources.mapped.description import ColumnType, Limits
 from data.sources.mapped.parsing import parse_column, typed_column
 from data.sources.mapped.text import table_text_rows
 from data.sources.mapped.text_rows import Selection
+from data.sources.mapping import parse_mapping
+from data.sources.tables import Tables
 
 ANY = Limits()
 VALUES = {
@@ -90,3 +94,51 @@ def test_dates_that_python_does_not_know_are_left_to_text():
 def test_columns_of_another_type_are_left_to_text():
     whole = pa.chunked_array([pa.array([1, 2], pa.int64())])
     assert typed_column(whole, column_of(ColumnType.NUMBER), ()) is None
+
+
+@pytest.mark.parametrize("type_", [pa.float64(), pa.float32(), pa.decimal128(38, 9)])
+def test_whole_numbers_are_written_as_integers_are(type_):
+    """An identifier is a float as soon as another row has none, and a decimal in a warehouse."""
+    large = 2**33 + 2**20
+    numbers = [0, 5, -7, None, large, -large]
+    expected = [None if number is None else str(number) for number in numbers]
+    given_numbers = [None if n is None else Decimal(n) for n in numbers]
+    if not pa.types.is_decimal(type_):
+        given_numbers = [None if n is None else float(n) for n in numbers]
+    values = pa.chunked_array([pa.array(given_numbers, type_)])
+    assert text_of(values).to_pylist() == expected
+    parsed = parse_column(text_of(values), column_of(ColumnType.INTEGER), (), ".", iso_days=False)
+    assert parsed.values.to_pylist() == numbers
+    assert not parsed.unreadable.any()
+
+
+@pytest.mark.parametrize("type_", [pa.float64(), pa.decimal128(20, 2), pa.decimal256(60, 9)])
+def test_other_numbers_keep_their_decimals(type_):
+    numbers = [Decimal("19.99"), Decimal("-0.5"), Decimal("12345678901.25")]
+    values = numbers if pa.types.is_decimal(type_) else [float(number) for number in numbers]
+    text = text_of(pa.chunked_array([pa.array(values, type_)]))
+    assert [Decimal(each) for each in text.to_pylist()] == numbers
+
+
+@pytest.mark.parametrize("type_", [pa.float64(), pa.float32(), pa.decimal128(12, 2)])
+@pytest.mark.parametrize("nulls", [(), ("-1",)])
+def test_a_decimal_comma_is_of_text_alone(type_, nulls):
+    """What an input types as a number has none, whatever the mapping says of text."""
+    prices = [Decimal("19.25"), Decimal("20")]
+    values = prices if pa.types.is_decimal(type_) else [float(price) for price in prices]
+    mapping = {
+        "events": {
+            "file": "lines.csv",
+            "customer": "who",
+            "variant": "sku",
+            "returned": "back",
+            "decimal": ",",
+            "nulls": list(nulls),
+            "columns": {"paid": {"role": "order", "type": "number"}},
+        }
+    }
+    source = Tables(parse_mapping(mapping, "mine.yaml"), Path("nowhere"))
+    rows = {"who": ["a", "b"], "sku": ["x", "y"], "paid": pa.array(values, type_)}
+    tables = source.tables_from_rows(pa.table(rows))
+    assert tables.rejects.num_rows == 0
+    assert tables.events["paid"].to_pylist() == [19.25, 20.0]

@@ -1,5 +1,6 @@
 """Files that cannot be used are named before anything is read."""
 
+import gzip
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -116,3 +117,21 @@ def test_faults_of_all_files_are_reported_together(folder: Path) -> None:
         "people.csv, column 'born'",
         "goods.csv",
     ]
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize("others", [[], [4]])
+def test_a_quote_left_open_in_the_last_field_swallows_no_row(
+    folder: Path, others: list[int], suffix: str
+) -> None:
+    """Such a row has as many fields as any other."""
+    rows = LINES.to_csv(index=False).splitlines()
+    for line in [2, *others]:
+        head, _, last = rows[line].rpartition(",")
+        rows[line] = f'{head},"{last}'
+    opened = gzip.open if suffix else open
+    with opened(folder / f"lines.csv{suffix}", "wt") as stream:
+        stream.write("\n".join(rows) + "\n")
+    content = changed("events/file", f"lines.csv{suffix}")
+    (fault,) = faults(folder, content)
+    assert "the row that begins in line 3 has a quote that is not closed" in fault
