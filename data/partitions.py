@@ -46,7 +46,6 @@ class Partition:
         first_day: Of the earliest order.
         last_day: Of the latest order.
         counts: What else was found and handled.
-        is_new: Whether it was read just now.
     """
 
     name: str
@@ -58,7 +57,6 @@ class Partition:
     first_day: date
     last_day: date
     counts: Mapping[str, int]
-    is_new: bool
 
     def rows(self) -> pa.Table:
         """The rows without a fault, as `data.sources.tables.Tables.read_order_lines` gave them."""
@@ -147,8 +145,7 @@ class PartitionStore:
     def _partition(self, path: Path, known: dict[str, list[int | str]]) -> Partition:
         digest = self._digest(path, known)
         kept = self._folder / f"{digest.sha256}.parquet"
-        is_new = not kept.exists()
-        if is_new:
+        if not kept.exists():
             self._write(path, kept)
             if digest_file(path) != digest:
                 kept.unlink()
@@ -165,7 +162,6 @@ class PartitionStore:
             first_day=date.fromisoformat(summary["first_day"]),
             last_day=date.fromisoformat(summary["last_day"]),
             counts=summary["counts"],
-            is_new=is_new,
         )
 
     def _digest(self, path: Path, known: dict[str, list[int | str]]) -> FileDigest:

@@ -1,8 +1,9 @@
 """Whether order lines can be learned from without anyone looking at them first."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, timedelta
+from pathlib import Path
 
 import numpy as np
 
@@ -23,13 +24,17 @@ FEWEST_TEST_EVENTS = 200
 """Labelled order lines of the test, below which no comparison tells anything."""
 
 
-def check_files(partitions: Sequence[Partition], today: date, most_rejected: float) -> None:
+def check_files(
+    partitions: Sequence[Partition], accepted: Collection[Path], today: date, most_rejected: float
+) -> None:
     """Check what is known of files once they are read.
 
     Args:
         partitions: All files.
+        accepted: Kept rows that a finished cycle learned from. That rows are kept says nothing by
+            itself: they are even if their file was refused.
         today: The day it is.
-        most_rejected: Largest share of a new file's rows that may be set aside.
+        most_rejected: Largest share of the rows of any other file that may be set aside.
 
     Raises:
         InputError: A file holds orders of days to come, or too many of its rows are faulty.
@@ -40,7 +45,8 @@ def check_files(partitions: Sequence[Partition], today: date, most_rejected: flo
             message = f"it holds orders of {partition.last_day}, and today is {today}"
             faults.append(Fault(partition.name, message, "Set the clock, or correct the file"))
         rows = partition.num_rows + partition.num_rejected
-        if partition.is_new and partition.num_rejected > most_rejected * rows:
+        is_new = partition.kept not in accepted
+        if is_new and partition.num_rejected > most_rejected * rows:
             (reason, number), *_ = _most_common_reasons(partition)
             message = (
                 f"{partition.num_rejected} of {rows} rows are faulty, {number} of them: {reason}"

@@ -98,7 +98,9 @@ class Cycle:
         champion, restored = self._champion()
         reporter = self._new_reporter()
         partitions = take_in(self._settings, self._tables, self._home.partitions, reporter)
-        check_files(partitions, self._today, self._settings.most_rejected)
+        learned = () if self._last is None else self._last.files
+        accepted = {self._home.partitions / name for name in learned}
+        check_files(partitions, accepted, self._today, self._settings.most_rejected)
         key = cycle_key(self._settings, self._tables, partitions)
         if champion is not None and self._last is not None and self._last.key == key:
             return CycleResult("nothing new", ("no new order lines",), None, None, restored)
@@ -255,5 +257,9 @@ class Cycle:
             finished_at=datetime.now(UTC).isoformat(),
             version=result.version,
             findings=None if result.findings is None else result.findings.to_json(),
+            files=[
+                partition.kept.relative_to(self._home.partitions).as_posix()
+                for partition in partitions
+            ],
         ).write(self._home)
         journal.close()

@@ -44,7 +44,7 @@ class Settings:
     test_days: int = 28
     """Days of the latest labelled orders, on which challenger and champion are compared."""
     most_rejected: float = 0.05
-    """Largest share of a new file's rows that may be set aside."""
+    """Largest share of a file's rows that may be set aside, until a cycle has learned from it."""
     volume_factor: float = 4.0
     """How many times fewer or more order lines a new week may have than the median week."""
 

@@ -1,6 +1,7 @@
 """What the last finished cycle of a home came to: against a clock set back and a store gone."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -27,6 +28,9 @@ class LastCycle:
         finished_at: When it was over, ISO 8601 with time zone.
         version: Number of the version that it registered.
         findings: What it found, as `Findings.to_json` wrote it; None where that was lost.
+        files: Where the rows of the files that it learned from are kept, under `Home.partitions`:
+            named after how they were read and the SHA-256 of the file; empty where an older version
+            wrote this.
     """
 
     key: str
@@ -36,6 +40,7 @@ class LastCycle:
     finished_at: str
     version: str | None
     findings: dict[str, Any] | None
+    files: Sequence[str] = ()
 
     @classmethod
     def read(cls, home: Home) -> "LastCycle | None":

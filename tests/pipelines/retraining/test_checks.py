@@ -4,18 +4,18 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from data.dataset import Manifest, index_tables
 from data.partitions import Partition
+from data.schema import REJECTS
 from data.validation import InputError
 from pipelines.retraining.checks import check_dataset, check_files
 from returns.knowledge import EventArrays
 
 TODAY = date(2012, 6, 1)
-FILE = Partition(
-    "week.csv", "0" * 64, 1, Path("week.parquet"), 95, 5, TODAY, TODAY, counts={}, is_new=True
-)
+FILE = Partition("week.csv", "0" * 64, 1, Path("week.parquet"), 95, 5, TODAY, TODAY, counts={})
 
 
 def manifest(dataset) -> Manifest:
@@ -40,14 +40,22 @@ def with_weeks(dataset, lines: list[int]):
 
 
 def test_files_within_the_limits_pass():
-    check_files([FILE], TODAY, 0.05)
-    check_files([replace(FILE, num_rejected=90, is_new=False)], TODAY, 0.05)
+    check_files([FILE], (), TODAY, 0.05)
+    check_files([replace(FILE, num_rejected=90)], {FILE.kept}, TODAY, 0.05)
+
+
+def test_a_file_that_a_cycle_read_in_another_way_is_judged(tmp_path):
+    faulty = replace(FILE, num_rejected=90, kept=tmp_path / "week.parquet")
+    columns = [["week.csv"] * 90, range(90), ["no date"] * 90, ["{}"] * 90]
+    pq.write_table(pa.table(columns, schema=REJECTS), tmp_path / "week.rejects.parquet")
+    with pytest.raises(InputError, match=r"week.csv: 90 of 185 rows .* 90 of them: no date"):
+        check_files([faulty], {FILE.kept}, TODAY, 0.05)
 
 
 def test_orders_of_tomorrow_do_not():
     late = replace(FILE, last_day=TODAY + timedelta(days=1))
     with pytest.raises(InputError, match=r"week.csv: it holds orders of 2012-06-02"):
-        check_files([FILE, late], TODAY, 0.05)
+        check_files([FILE, late], (), TODAY, 0.05)
 
 
 @pytest.mark.parametrize(

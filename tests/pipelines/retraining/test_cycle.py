@@ -233,6 +233,29 @@ def test_a_week_with_a_handful_of_lines_or_with_many_faulty_ones_is_refused(shop
     refused(ended, shop, "2012-12-10.csv", "20 of them", "order_date", "--most-rejected")
 
 
+def test_a_faulty_file_is_refused_again_and_again_until_a_cycle_has_accepted_it(shop, run):
+    faulty = shop.week(FIRST_CYCLE).astype({"order_date": object})
+    faulty.loc[faulty.index[:20], "order_date"] = "2012-13-01"
+    faulty.to_csv(shop.incoming / "2012-12-10.csv", index=False)
+    accepting = ("--most-rejected", "0.5")
+    for words in ((), ("--dry-run",), ()):
+        refused(run(retrain, *shop.words(NEXT_CYCLE, *words)), shop, "20 of them", "order_date")
+    ended = run(retrain, *shop.words(NEXT_CYCLE, "--dry-run", *accepting))
+    assert "dry run, would be" in ended.output
+    refused(run(retrain, *shop.words(NEXT_CYCLE)), shop, "20 of them", "order_date")
+    assert run(retrain, *shop.words(NEXT_CYCLE, *accepting)).code == 0
+    assert "nothing new" in run(retrain, *shop.words(NEXT_CYCLE)).output
+
+
+def test_files_of_a_cycle_that_did_not_note_them_are_judged(shop, run):
+    last = shop.home / "retraining" / "last.json"
+    content = json.loads(last.read_text())
+    assert len(content.pop("files")) == len(list(shop.incoming.iterdir()))
+    last.write_text(json.dumps(content))
+    assert LastCycle.read(Home.prepare(shop.home)).files == ()
+    assert "nothing new" in run(retrain, *shop.words(NEXT_CYCLE)).output
+
+
 def test_a_clock_set_back_is_told(shop, run):
     ended = run(retrain, *shop.words(FIRST_CYCLE - WEEK))
     refused(ended, shop, "the last cycle was on 2012-12-10")
