@@ -65,7 +65,7 @@ def main(arguments: Arguments, console: Console) -> None:
     home.retraining.mkdir(exist_ok=True)
     folder = home.root / "weeks"
     assert arguments.settings.path is not None
-    files = WeeklyFiles(arguments.settings.path, tables.mapping.events, folder)
+    files = WeeklyFiles(arguments.settings.path, tables, folder)
     settings = replace(arguments.settings, path=str(files.incoming))
     journal = Journal(folder / "replayed")
     with exclusive(home.retraining / "lock"), tracking.available():

@@ -39,7 +39,7 @@ from data.sources.mapped.text import (
     read_text_rows,
     table_text_rows,
 )
-from data.sources.mapped.text_rows import Selection
+from data.sources.mapped.text_rows import Selection, TextRows
 from data.sources.mapping import load_mapping, parse_mapping
 from data.sources.new_events import NewEventColumn
 from data.validation import Fault, InputError
@@ -244,14 +244,25 @@ class Tables:
             InputError: The file cannot be used; carries all faults.
         """
         table = self._mapping.events
-        table = replace(table, format=FileFormat.of_name(path.name) or table.format)
-        rows = ParsedRows(
-            read_text_rows(path, table, _selection(table, None, False)), table, table.columns
-        )
+        rows = ParsedRows(self.order_lines_as_text(path), table, table.columns)
         rows.check_columns()
         flat = flat_events(rows, None, scoring=False, labels_may_lack=True)
         rows.check_any_left()
         return ReadTable(flat, rows.rejects(), rows.counts())
+
+    def order_lines_as_text(self, path: Path) -> TextRows:
+        """The rows that `read_order_lines` would parse, as they are.
+
+        Args:
+            path: The file.
+
+        Raises:
+            InputError: It cannot be read, or its columns are not those of the mapping; carries all
+                faults.
+        """
+        table = self._mapping.events
+        table = replace(table, format=FileFormat.of_name(path.name) or table.format)
+        return read_text_rows(path, table, _selection(table, None, scoring=False))
 
     def assemble(self, lines: ReadTable, split: pa.ChunkedArray) -> SourceTables:
         """Bring order lines of all files, and the node tables, into the canonical tables.

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 
 from data.files import atomic_file
 from data.partitions import find_partitions
-from data.sources.mapped.description import FileFormat, TableMapping
+from data.sources.mapped.csv_form import csv_form
+from data.sources.mapped.rows import ParsedRows
 from data.sources.tables import Tables
 from data.validation import Fault, InputError
 from pipelines import registry
@@ -76,34 +77,47 @@ class ReplayedWeek:
 class WeeklyFiles:
     """Order lines of the past, parted into files of weeks that begin on Mondays."""
 
-    def __init__(self, path: str, table: TableMapping, folder: Path) -> None:
+    def __init__(self, path: str, tables: Tables, folder: Path) -> None:
         """Read the order lines as they are; lines without a readable date are left out.
 
         Args:
             path: File, folder or pattern of order lines.
-            table: Names the column of the date.
+            tables: Reads them.
             folder: Of the weekly files; `incoming` holds those of the past, `upcoming` the next.
 
         Raises:
-            InputError: There is no file, or it has no such column.
+            InputError: There is no file, or files cannot be used; carries the faults of all of
+                them.
         """
-        assert table.time is not None
         self.incoming, self._upcoming = folder / "incoming", folder / "upcoming"
-        frames = [_as_text(file, table) for file in find_partitions(path)]
-        if any(table.time not in frame for frame in frames):
-            fault = Fault(path, "the column of the order date is missing", "Check --path")
-            raise InputError([fault])
+        frames: list[pd.DataFrame] = []
+        days: list[np.ndarray] = []
+        faults: list[Fault] = []
+        for file in find_partitions(path):
+            try:
+                frame, day = _dated_lines(file, tables)
+            except InputError as error:
+                faults += error.faults
+            else:
+                frames.append(frame)
+                days.append(day)
+        if faults:
+            raise InputError(faults)
         self._lines = pd.concat(frames, ignore_index=True)
-        form = table.column(table.time).date_format
-        days = pd.to_datetime(self._lines[table.time], format=form, errors="coerce")
-        self._day = days.dt.date
-        self._delimiter = table.delimiter
+        self._day = np.concatenate(days)
+        self._delimiter = tables.mapping.events.delimiter
 
     def reach(self, monday: date) -> None:
-        """Let the weeks before a Monday lie there."""
-        known = self._day[self._day < monday]
-        first = known.min()
+        """Let the weeks before a Monday lie there.
+
+        Raises:
+            InputError: There is none.
+        """
+        first: date = self._day.min().item()
         week = first - timedelta(days=first.weekday())
+        if week >= monday:
+            message = f"there are no orders before {monday}, the first are of {first}"
+            raise InputError([Fault("--first-day", message, "Give a later one")])
         while week < monday:
             self._write(week, self.incoming / f"{week}.csv")
             week += WEEK
@@ -115,7 +129,8 @@ class WeeklyFiles:
         return path
 
     def _write(self, monday: date, path: Path) -> None:
-        lines = self._lines[(self._day >= monday) & (self._day < monday + WEEK)]
+        first, last = np.datetime64(monday), np.datetime64(monday + WEEK)
+        lines = self._lines[(self._day >= first) & (self._day < last)]
         if len(lines) and not path.exists():
             with atomic_file(path) as partial:
                 lines.to_csv(partial, sep=self._delimiter, index=False)
@@ -211,7 +226,17 @@ def replayed_week(
     )
 
 
-def _as_text(file: Path, table: TableMapping) -> pd.DataFrame:
-    if (FileFormat.of_name(file.name) or table.format) is FileFormat.PARQUET:
-        return pd.read_parquet(file).astype("string")
-    return pd.read_csv(file, dtype=str, keep_default_na=False, sep=table.delimiter)
+def _dated_lines(file: Path, tables: Tables) -> tuple[pd.DataFrame, np.ndarray]:
+    """The lines of a file as CSV would hold them, and the day of each, datetime64[D]."""
+    table = tables.mapping.events
+    assert table.time is not None
+    time = table.column(table.time)
+    rows = tables.order_lines_as_text(file)
+    day = ParsedRows(rows, table, [time]).values[time.source]
+    if day.null_count == len(day):
+        message = f"not one of its values is a date of the format {time.date_format}"
+        remedy = "Correct `date_format` in the mapping, or the file"
+        raise InputError([Fault(rows.file, message, remedy, column=time.source)])
+    is_dated = pc.is_valid(day)
+    lines = csv_form(rows, table).filter(is_dated).to_pandas()
+    return lines, day.filter(is_dated).to_numpy().astype("datetime64[D]")

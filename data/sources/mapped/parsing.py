@@ -107,6 +107,20 @@ def typed_column(
     return ParsedColumn(possible, nothing, nothing, unparsed(values, possible))
 
 
+def written_days(days: pa.ChunkedArray, date_format: str) -> pa.ChunkedArray:
+    """Dates as text of a format: the way back of reading them.
+
+    Args:
+        days: Dates, date32 `(num_rows,)`.
+        date_format: As in `strptime`.
+    """
+    with cursor() as connection:
+        connection.register("given", pa.table({"day": days}))
+        query = "SELECT strftime(day, $format) AS text FROM given"
+        texts = connection.sql(query, params={"format": date_format}).to_arrow_table()
+    return texts["text"]
+
+
 def within_years_before(
     days: pa.ChunkedArray, orders: pa.ChunkedArray, years: Limits
 ) -> pa.ChunkedArray:

@@ -2,9 +2,12 @@ import json
 from datetime import date
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
-from data.sources.orders import orders_mapping
+from data.sources.mapping import parse_mapping
+from data.sources.orders import EVENTS, orders_mapping
+from data.sources.tables import Tables
 from data.validation import InputError
 from pipelines import replay
 from pipelines.retraining.replaying import ReplayedWeek, WeeklyFiles, mondays
@@ -33,7 +36,7 @@ def test_weeks_appear_one_after_another(tmp_path, orders_writer, format_):
     path = tmp_path / f"all.{format_}"
     if format_ == "parquet":
         lines.to_parquet(path)
-    files = WeeklyFiles(str(path), orders_mapping().events, tmp_path / "weeks")
+    files = WeeklyFiles(str(path), Tables(orders_mapping()), tmp_path / "weeks")
     files.reach(date(2012, 7, 16))
     assert [path.name for path in sorted(files.incoming.iterdir())] == [
         "2012-06-25.csv",
@@ -46,6 +49,61 @@ def test_weeks_appear_one_after_another(tmp_path, orders_writer, format_):
     parts = [pd.read_csv(path) for path in sorted(files.incoming.iterdir())]
     assert sorted(pd.concat(parts)["order_item_id"]) == sorted(lines["order_item_id"])
     assert not files.upcoming(date(2013, 1, 7)).exists()
+
+
+def german_tables() -> Tables:
+    """Order lines with days as 24.12.2012 and prices as 9,90, if the file does not type them."""
+    events = {**EVENTS, "date_format": "%d.%m.%Y", "decimal": ","}
+    return Tables(parse_mapping({"events": events, "split": {"by": "time"}}, "german"))
+
+
+def test_typed_days_and_prices_are_written_as_the_mapping_says(tmp_path, orders_writer):
+    lines = orders_writer(tmp_path / "all.csv").head(500)
+    typed = lines.replace("?", None)
+    for name in ("order_date", "delivery_date", "user_dob"):
+        typed[name] = pd.to_datetime(typed[name])
+    typed["order_date"] += pd.Timedelta(hours=9, minutes=30)
+    typed["user_reg_date"] = pd.to_datetime(typed["user_reg_date"]).dt.date
+    path = tmp_path / "all.parquet"
+    typed.to_parquet(path)
+    tables = german_tables()
+    files = WeeklyFiles(str(path), tables, tmp_path / "weeks")
+    files.reach(date(2013, 1, 7))
+    weeks = sorted(files.incoming.iterdir())
+    assert pd.read_csv(weeks[0], dtype=str)["order_date"].iloc[0] == "01.07.2012"
+    read = [tables.read_order_lines(week) for week in weeks]
+    assert sum(each.rejects.num_rows for each in read) == 0
+    parted = pa.concat_tables([each.table for each in read])
+    assert parted.equals(tables.read_order_lines(path).table)
+
+
+def test_a_ragged_row_is_left_out(tmp_path, orders_writer):
+    path = tmp_path / "all.csv"
+    orders_writer(path)
+    with path.open("a") as file:
+        file.write("9999,2012-12-30,too,few\n")
+    files = WeeklyFiles(str(path), Tables(orders_mapping()), tmp_path / "weeks")
+    assert len(pd.read_csv(files.upcoming(date(2012, 12, 24)))) > 0
+    assert "9999" not in files.upcoming(date(2012, 12, 24)).read_text()
+
+
+def test_files_without_a_readable_day_are_named_all_at_once(tmp_path, orders_writer):
+    lines = orders_writer(tmp_path / "good.csv")
+    lines.assign(order_date="yesterday").to_csv(tmp_path / "spoken.csv", index=False)
+    lines.drop(columns="order_date").to_csv(tmp_path / "undated.csv", index=False)
+    with pytest.raises(InputError) as raised:
+        WeeklyFiles(str(tmp_path), Tables(orders_mapping()), tmp_path / "weeks")
+    assert [(fault.file, fault.column) for fault in raised.value.faults] == [
+        ("spoken.csv", "order_date"),
+        ("undated.csv", "order_date"),
+    ]
+
+
+def test_a_monday_before_the_first_order_is_refused(tmp_path, orders_writer):
+    orders_writer(tmp_path / "all.csv")
+    files = WeeklyFiles(str(tmp_path / "all.csv"), Tables(orders_mapping()), tmp_path / "weeks")
+    with pytest.raises(InputError, match="no orders before 2012-06-25, the first"):
+        files.reach(date(2012, 6, 25))
 
 
 @pytest.mark.slow

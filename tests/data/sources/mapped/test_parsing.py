@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 
 from data.sources.mapped.columns import split_column
 from data.sources.mapped.description import Case, ColumnMapping, ColumnType, Limits
-from data.sources.mapped.parsing import ParsedColumn, parse_column, within_years_before
+from data.sources.mapped.parsing import (
+    ParsedColumn,
+    parse_column,
+    within_years_before,
+    written_days,
+)
 
 BASE = replace(split_column("value"), case=Case.KEEP, date_format="%Y-%m-%d")
 
@@ -51,6 +56,15 @@ def test_decimal_comma_leaves_no_room_for_thousands_points(text: str, number: fl
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_every_number_survives_the_way_through_text(number: float) -> None:
     assert _parse([repr(number)], _column(ColumnType.NUMBER)).values.to_pylist() == [number]
+
+
+@pytest.mark.parametrize("form", ["%d.%m.%Y", "%Y-%m-%d %H:%M:%S", "%d %b %Y", "%j/%d%m%Y%%"])
+def test_days_are_written_as_they_are_read(form: str) -> None:
+    days = [date(1800, 1, 1), date(2013, 2, 28), None, date(2100, 12, 31)]
+    written = written_days(pa.chunked_array([days], pa.date32()), form)
+    assert written.to_pylist() == [None if day is None else day.strftime(form) for day in days]
+    column = _column(ColumnType.DATE, date_format=form)
+    assert _parse(written.to_pylist(), column).values.to_pylist() == days
 
 
 ODD_DAYS = [
