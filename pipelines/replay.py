@@ -22,7 +22,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from data.files import atomic_file
+from data.files import atomic_file, digest_file
+from data.partitions import find_partitions
 from data.sources.tables import Tables
 from data.validation import Fault, InputError
 from pipelines import tracking
@@ -32,6 +33,7 @@ from pipelines.home import Home
 from pipelines.progress import ProgressReporter, progress_display
 from pipelines.retraining.cycle import Cycle
 from pipelines.retraining.deciding import PROMOTED, Findings
+from pipelines.retraining.incoming import cycle_key
 from pipelines.retraining.journal import Journal
 from pipelines.retraining.replaying import ReplayedWeek, WeeklyFiles, mondays, replayed_week
 from pipelines.retraining.settings import Settings
@@ -69,6 +71,7 @@ def main(arguments: Arguments, console: Console) -> None:
     settings = replace(arguments.settings, path=str(files.incoming))
     journal = Journal(folder / "replayed")
     with exclusive(home.retraining / "lock"), tracking.available():
+        _claim(home, folder, _replay_key(arguments.settings, tables, weeks[0]))
         tracking.connect(home)
         with progress_display(console) as progress:
             whole = ProgressReporter(progress)
@@ -125,6 +128,33 @@ def replay_report(weeks: Sequence[ReplayedWeek], worth: Estimate) -> str:
     ]
     lines += [f"- {week.monday}, {week.decision}: {'; '.join(week.reasons)}" for week in weeks]
     return "\n".join(lines) + "\n"
+
+
+def _replay_key(settings: Settings, tables: Tables, first: datetime.date) -> dict[str, str]:
+    """What the weeks of a replay depend on; a later last day only adds weeks."""
+    assert settings.path is not None
+    files = [digest_file(file).sha256 for file in find_partitions(settings.path)]
+    key = cycle_key(settings, tables, files)
+    return {"first_monday": first.isoformat(), "order_lines_and_options": key}
+
+
+def _claim(home: Home, folder: Path, key: dict[str, str]) -> None:
+    """Take the home for one replay: of another one neither files nor results must be mixed in.
+
+    Args:
+        home: The home.
+        folder: Of the weeks in it.
+        key: What the weeks depend on.
+
+    Raises:
+        InputError: The home holds the weeks of another replay, or of one that left no key.
+    """
+    journal = Journal(folder)
+    is_empty = not any(folder.glob("[!.]*"))
+    known = journal.stage("key", lambda: key) if is_empty else journal.result("key")
+    if known != key:
+        message = "this home holds another replay: of other order lines, options or first Monday"
+        raise InputError([Fault(str(home.root), message, "Name another --home, or remove it")])
 
 
 def _replayed(

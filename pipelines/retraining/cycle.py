@@ -101,7 +101,8 @@ class Cycle:
         learned = () if self._last is None else self._last.files
         accepted = {self._home.partitions / name for name in learned}
         check_files(partitions, accepted, self._today, self._settings.most_rejected)
-        key = cycle_key(self._settings, self._tables, partitions)
+        files = [partition.sha256 for partition in partitions]
+        key = cycle_key(self._settings, self._tables, files)
         if champion is not None and self._last is not None and self._last.key == key:
             return CycleResult("nothing new", ("no new order lines",), None, None, restored)
         journal = self._journal(key)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from data.files import digest_file
@@ -34,13 +35,19 @@ def take_in(
     return store.take_in(find_partitions(settings.path), reporter)
 
 
-def cycle_key(settings: Settings, tables: Tables, partitions: list[Partition]) -> str:
-    """What a cycle is known by: order lines, node tables and options, but not the day it is."""
+def cycle_key(settings: Settings, tables: Tables, files: Sequence[str]) -> str:
+    """What a cycle is known by: order lines, node tables and options, but not the day it is.
+
+    Args:
+        settings: The options.
+        tables: Reads the order lines.
+        files: SHA-256 of each file of order lines.
+    """
     return _digest(
         {
             "settings": settings.identity(),
             "mapping": tables.mapping.as_json(),
-            "files": [partition.sha256 for partition in partitions],
+            "files": list(files),
             "nodes": [digest_file(path).sha256 for path in tables.node_files()],
         }
     )[:16]

@@ -129,6 +129,35 @@ def test_two_weeks_are_replayed_once(tmp_path, orders_writer, run):
     assert [path.stat().st_mtime_ns for path in kept] == before
 
 
+def test_a_home_holds_one_replay_alone(tmp_path, orders_writer, run):
+    """No Monday is reached here: what a home holds is settled before the first."""
+    path, home = tmp_path / "all.csv", tmp_path / "home"
+    lines = orders_writer(path)
+    words = ("--path", path, "--home", home)
+
+    def says(*others: object) -> str:
+        ended = run(replay, *(others or ("2013-01-07", "2013-01-07")), *words)
+        assert ended.code == 2
+        return ended.errors
+
+    assert "no orders from 2013-01-07 on" in says()
+    key = (home / "weeks" / "key.json").read_bytes()
+    assert "no orders from 2013-01-07 on" in says("2013-01-07", "2013-01-14")
+    for others in (
+        ("2013-01-14", "2013-01-14"),
+        ("2013-01-07", "2013-01-07", "--label-delay-days", "7"),
+    ):
+        assert "holds another replay" in says(*others)
+    lines.head(-1).to_csv(path, index=False)
+    assert "holds another replay" in says()
+    lines.to_csv(path, index=False)
+    assert "no orders from 2013-01-07 on" in says()
+    assert (home / "weeks" / "key.json").read_bytes() == key
+    # Weeks of a version that left no key may be of any replay.
+    (home / "weeks" / "key.json").unlink()
+    assert "holds another replay" in says()
+
+
 def test_a_replay_beyond_the_data_is_refused(tmp_path, orders_writer, run):
     orders_writer(tmp_path / "all.csv")
     ended = run(
