@@ -7,6 +7,9 @@ from pathlib import Path
 
 from data.validation import Fault, InputError
 
+TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
+"""Variable that names another store than the one in the home."""
+
 
 @dataclass(frozen=True)
 class Home:
@@ -31,7 +34,7 @@ class Home:
         """
         root = root.expanduser().resolve()
         # Read once: MLflow itself sets the variable later.
-        elsewhere = os.environ.get("MLFLOW_TRACKING_URI")
+        elsewhere = os.environ.get(TRACKING_VARIABLE)
         home = cls(root, elsewhere or f"sqlite:///{root / 'mlflow.db'}", not elsewhere)
         probe = home.root / f".probe-{uuid.uuid4().hex[:8]}"
         try:

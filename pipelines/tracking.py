@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shlex
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,8 @@ from data.dataset import Manifest
 from data.files import is_alive
 from data.validation import Fault, InputError
 from pipelines.command import NotNowError
-from pipelines.home import Home
+from pipelines.home import TRACKING_VARIABLE, Home
+from pipelines.redaction import without_credentials
 from returns.predictor import ReturnPredictor
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ EXPERIMENT = "returns"
 REGISTERED_MODEL = "returns"
 PROCESS_TAG = "process"
 MOST_METRICS_A_CALL = 1000
-POINTING = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_ID")
+POINTING = (TRACKING_VARIABLE, "MLFLOW_EXPERIMENT_ID")
 """Variables that MLflow sets when it is pointed at a store and an experiment."""
 
 NOT_SERVED = (
@@ -188,7 +190,8 @@ def load_predictor(model_uri: str) -> ReturnPredictor:
     try:
         wrapper = mlflow.pyfunc.load_model(model_uri).unwrap_python_model()
     except (MlflowException, OSError) as error:
-        message = f"the model cannot be loaded ({str(error).splitlines()[0]})"
+        first_line = without_credentials(str(error).splitlines()[0])
+        message = f"the model cannot be loaded ({first_line})"
         remedy = "Check the URI, --home and MLFLOW_TRACKING_URI"
         raise InputError([Fault(model_uri, message, remedy)]) from error
     predictor = getattr(wrapper, "predictor", None)
@@ -282,8 +285,12 @@ def requirements() -> list[str]:
 
 
 def ui_command(home: Home) -> str:
-    """The command that opens the MLflow UI on this store."""
-    return f"mlflow ui --backend-store-uri {home.tracking_uri}"
+    """The command that opens the MLflow UI on this store, for a shell.
+
+    A store that the variable names stays a variable: its URI may hold a password.
+    """
+    uri = shlex.quote(home.tracking_uri) if home.tracks_here else f'"${TRACKING_VARIABLE}"'
+    return f"mlflow ui --backend-store-uri {uri}"
 
 
 def _point(home: Home, experiment: str) -> str:
@@ -324,7 +331,7 @@ def _passing_reason(error: BaseException) -> str | None:
     from requests.exceptions import Timeout
     from sqlalchemy.exc import OperationalError
 
-    first_line = (str(error).splitlines() or [""])[0]
+    first_line = without_credentials((str(error).splitlines() or [""])[0])
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"the disk is full ({error.filename or first_line})"
     if isinstance(error, (OperationalError, Unreachable, Timeout)):

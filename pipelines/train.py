@@ -4,6 +4,7 @@ Ingests the source if needed, builds the heterogeneous graph, trains each model 
 features and splits, and prints the comparison and the command that opens the MLflow UI.
 """
 
+import shlex
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -157,8 +158,7 @@ def main(arguments: Arguments, console: Console) -> None:
     console.print(f"run: {parent.info.run_id}   dataset: {folder}", soft_wrap=True)
     if arguments.register:
         console.print(f"registered {best} as {version.uri} ({alias})")
-    console.print(f"score new events: python -m pipelines.predict --model {uris[best]} "
-                  "--events FILE --out FILE", soft_wrap=True)  # fmt: skip
+    console.print(f"score new events: {_predict_command(uris[best], arguments)}", soft_wrap=True)
     console.print(f"compare in the MLflow UI: {tracking.ui_command(home)}", soft_wrap=True)
 
 
@@ -198,6 +198,14 @@ def _checked_files(arguments: Arguments) -> tuple[dict[str, dict[str, Any]], Cos
     if faults:
         raise InputError(faults)
     return hyperparameters, costs
+
+
+def _predict_command(model_uri: str, arguments: Arguments) -> str:
+    """The command that scores with a model of the same home, for a shell."""
+    words = ["python", "-m", "pipelines.predict", "--model", model_uri]
+    if arguments.home != Arguments().home:
+        words += ["--home", str(arguments.home)]
+    return shlex.join([*words, "--events", "FILE", "--out", "FILE"])
 
 
 def _parameters(arguments: Arguments, folder: Path) -> dict[str, Any]:

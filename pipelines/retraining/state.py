@@ -1,6 +1,7 @@
 """What the last finished cycle of a home came to: against a clock set back and a store gone."""
 
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -12,6 +13,7 @@ from data.validation import Fault, InputError
 from pipelines import registry
 from pipelines.command import NotNowError
 from pipelines.home import Home
+from pipelines.redaction import without_credentials
 
 FILE = "last.json"
 
@@ -76,7 +78,7 @@ def check_database(home: Home, last: LastCycle | None) -> None:
     """
     database = home.root / "mlflow.db"
     if last is not None and home.tracks_here and not database.exists():
-        raise NotNowError(_gone(home, f"MLflow's database {database} is gone"))
+        raise NotNowError(_gone(home, f"MLflow's database {shlex.quote(str(database))} is gone"))
 
 
 def check_registry(home: Home, last: LastCycle | None) -> None:
@@ -86,11 +88,13 @@ def check_registry(home: Home, last: LastCycle | None) -> None:
         NotNowError: It does not.
     """
     if last is not None and not registry.is_known():
-        raise NotNowError(_gone(home, f"{home.tracking_uri} knows no model of the cycles before"))
+        store = shlex.quote(without_credentials(home.tracking_uri))
+        raise NotNowError(_gone(home, f"{store} knows no model of the cycles before"))
 
 
 def _gone(home: Home, what: str) -> str:
-    return f"{what}. Bring it back; to begin anew without it, delete {_path(home)}"
+    file = shlex.quote(str(_path(home)))
+    return f"{what}. Bring it back; to begin anew without it, delete {file}"
 
 
 def _path(home: Home) -> Path:

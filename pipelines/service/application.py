@@ -12,11 +12,11 @@ from fastapi_offline import FastAPIOffline
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pipelines.redaction import place_of
 from pipelines.service.answer import Readiness, Refusal, ScoreAnswer, Status
 from pipelines.service.holder import Holder
 from pipelines.service.limits import Limits, Slots, json_body
 from pipelines.service.metrics import Metrics
-from pipelines.service.redaction import place_of
 from pipelines.service.served import RefusedRequest
 
 TITLE = "Fashion returns"

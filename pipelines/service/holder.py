@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 
 from pipelines import registry
+from pipelines.redaction import told
 from pipelines.service.metrics import Metrics
-from pipelines.service.redaction import told
 from pipelines.service.served import ServedModel, alias_of, load_version
 
 LONGEST_WAIT_S = 300.0

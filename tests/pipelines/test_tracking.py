@@ -1,6 +1,7 @@
 """Where MLflow is pointed, and what that leaves behind."""
 
 import os
+import shlex
 
 import mlflow
 from mlflow import MlflowClient
@@ -34,3 +35,15 @@ def test_connecting_leaves_the_environment_as_it_was(home, monkeypatch):
         tracking.connect(Home.prepare(home.root), "another")
         assert dict(os.environ) == before
         assert mlflow.get_tracking_uri() == home.tracking_uri
+
+
+def test_the_command_of_the_ui_is_one_for_a_shell(tmp_path):
+    home = Home.prepare(tmp_path / "my $home")
+    uri = f"sqlite:///{tmp_path}/my $home/mlflow.db"
+    assert shlex.split(tracking.ui_command(home))[-1] == uri
+
+
+def test_a_store_that_the_variable_names_is_never_printed(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me:secret@host/db")
+    command = tracking.ui_command(Home.prepare(tmp_path))
+    assert command == 'mlflow ui --backend-store-uri "$MLFLOW_TRACKING_URI"'

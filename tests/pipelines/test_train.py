@@ -1,4 +1,5 @@
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -35,6 +36,12 @@ def test_it_prints_the_comparison_and_how_to_open_the_ui(trained_home):
     for word in ("logistic", "gnn", "precision", "recall", "F1", "cross-", "AUC", "strict"):
         assert word in trained_home.printed
     assert f"mlflow ui --backend-store-uri sqlite:///{trained_home.folder}" in trained_home.printed
+
+
+def test_it_prints_how_to_score_with_the_models_of_this_home(trained_home):
+    (line,) = (line for line in trained_home.printed.splitlines() if "pipelines.predict" in line)
+    _, *words = shlex.split(line.partition("python -m pipelines.predict")[2])
+    assert words[1:] == ["--home", str(trained_home.folder), "--events", "FILE", "--out", "FILE"]
 
 
 def test_one_parent_run_and_a_child_per_model(trained_home):

@@ -1,16 +1,22 @@
-"""What may be written into a log or an answer of an error: no credentials, no order lines."""
+"""What may be printed, logged or answered: no credentials, and of errors no order lines."""
 
 import re
 import traceback
 
-CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
+# A password may itself hold a slash or an @: everything up to the last @ goes.
+CREDENTIALS = re.compile(r"(?<=://)\S+@")
 LONGEST = 300
+
+
+def without_credentials(text: str) -> str:
+    """A text, credentials of URLs left out."""
+    return CREDENTIALS.sub("***@", text)
 
 
 def told(error: BaseException) -> str:
     """Kind of an error and the first line of what it says, credentials of URLs left out."""
     lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {CREDENTIALS.sub('***@', lines[0])[:LONGEST]}"
+    return f"{type(error).__name__}: {without_credentials(lines[0])[:LONGEST]}"
 
 
 def place_of(error: BaseException) -> str:
