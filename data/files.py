@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+_open: set[str] = set()
+"""Names of the temporaries that this process writes at the moment."""
+
 
 @dataclass(frozen=True)
 class FileDigest:
@@ -59,40 +62,44 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     Yields:
         The folder to write into.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    sweep_leftovers(target)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.partial")
-    temporary.mkdir()
-    try:
-        yield temporary
-        if target.exists():
-            shutil.rmtree(temporary)
-        else:
-            temporary.rename(target)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+    with _temporary(target) as temporary:
+        temporary.mkdir()
+        try:
+            yield temporary
+            if target.exists():
+                shutil.rmtree(temporary)
+            else:
+                temporary.rename(target)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
 
 
 @contextmanager
 def atomic_file(target: Path) -> Iterator[Path]:
     """A temporary path that replaces `target` when the block ends well, else is removed."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    sweep_leftovers(target)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.partial")
-    try:
-        yield temporary
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with _temporary(target) as temporary:
+        try:
+            yield temporary
+            temporary.replace(target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
 
 
 def sweep_leftovers(target: Path) -> None:
-    """Remove what killed processes left beside `target`; a live process's files stay."""
+    """Remove what killed processes left beside `target`; a live process's files stay.
+
+    In containers every process has the number 1: what bears this process's own number and is not
+    open here is of one before it.
+    """
     for leftover in target.parent.glob(f".{target.name}.*.partial"):
         process = leftover.name.removeprefix(f".{target.name}.").split(".")[0]
-        if process.isdigit() and not is_alive(int(process)):
+        if not process.isdigit():
+            continue
+        is_own = int(process) == os.getpid()
+        is_live = leftover.name in _open if is_own else is_alive(int(process))
+        if not is_live:
             if leftover.is_dir():
                 shutil.rmtree(leftover, ignore_errors=True)
             else:
@@ -108,3 +115,16 @@ def is_alive(process: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+@contextmanager
+def _temporary(target: Path) -> Iterator[Path]:
+    """A path beside `target` that says which process writes there; the place is swept first."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    sweep_leftovers(target)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.partial")
+    _open.add(temporary.name)
+    try:
+        yield temporary
+    finally:
+        _open.discard(temporary.name)

@@ -37,6 +37,9 @@ NOT_SERVED = (
 )
 """Dependencies that a served model does without; MLflow, which loads it, comes last."""
 
+_open_runs: set[str] = set()
+"""Ids of the runs that this process has open."""
+
 PYFUNC = Path(__file__).with_name("pyfunc_model.py")
 
 
@@ -92,9 +95,14 @@ def run(
     import mlflow
 
     process = f"{socket.gethostname()}:{os.getpid()}"
-    with mlflow.start_run(run_name=name, nested=nested, tags={**tags, PROCESS_TAG: process}) as new:
-        mlflow.log_params({key: _text(value) for key, value in parameters.items()})
-        yield new
+    new = mlflow.start_run(run_name=name, nested=nested, tags={**tags, PROCESS_TAG: process})
+    _open_runs.add(new.info.run_id)
+    try:
+        with new:
+            mlflow.log_params({key: _text(value) for key, value in parameters.items()})
+            yield new
+    finally:
+        _open_runs.discard(new.info.run_id)
 
 
 def log_dataset(manifest: Manifest, folder: Path, context: str) -> None:
@@ -353,13 +361,20 @@ def _text(value: object) -> str:
 
 
 def _bury_dead_runs(experiment_id: str) -> None:
-    """Mark runs as killed whose process on this machine is gone."""
+    """Mark runs as killed whose process on this machine is gone.
+
+    In containers every process has the number 1: a run that bears this process's own number and is
+    not open here is of one before it.
+    """
     from mlflow import MlflowClient
 
     client = MlflowClient()
     running = client.search_runs([experiment_id], "attributes.status = 'RUNNING'")
     for stale in running:
         host, _, number = stale.data.tags.get(PROCESS_TAG, "").rpartition(":")
-        on_this_machine = host == socket.gethostname() and number.isdigit()
-        if on_this_machine and not is_alive(int(number)):
+        if host != socket.gethostname() or not number.isdigit():
+            continue
+        is_own = int(number) == os.getpid()
+        is_live = stale.info.run_id in _open_runs if is_own else is_alive(int(number))
+        if not is_live:
             client.set_terminated(stale.info.run_id, status="KILLED")

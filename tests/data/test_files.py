@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -34,12 +35,28 @@ def test_leftovers_of_dead_processes_are_swept_and_those_of_live_ones_stay(tmp_p
     dead.wait()
     assert is_alive(os.getpid())
     assert not is_alive(dead.pid)
-    left, live = (tmp_path / f".made.{pid}.x.partial" for pid in (dead.pid, os.getpid()))
+    left, live = (tmp_path / f".made.{pid}.x.partial" for pid in (dead.pid, os.getppid()))
     left.mkdir()
     live.mkdir()
     with atomic_folder(tmp_path / "made"):
         assert not left.exists()
     assert live.exists()
+
+
+@pytest.mark.parametrize("write", [atomic_file, atomic_folder])
+def test_leftovers_of_a_dead_process_of_the_same_number_are_swept_and_open_ones_stay(
+    tmp_path, monkeypatch, write
+):
+    left = tmp_path / f".made.{os.getpid()}.x.partial"
+    left.touch()
+    monkeypatch.chdir(tmp_path)
+    with write(Path("made")) as open_here:
+        open_here.touch()
+        assert not left.exists()
+        with atomic_file(tmp_path / "made") as other:
+            other.touch()
+            assert open_here.exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
 
 
 def test_the_first_of_two_writers_stands(tmp_path):

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import socket
 
 import mlflow
 from mlflow import MlflowClient
@@ -47,3 +48,18 @@ def test_a_store_that_the_variable_names_is_never_printed(tmp_path, monkeypatch)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me:secret@host/db")
     command = tracking.ui_command(Home.prepare(tmp_path))
     assert command == 'mlflow ui --backend-store-uri "$MLFLOW_TRACKING_URI"'
+
+
+def test_runs_of_a_dead_process_of_the_same_number_are_buried_and_open_ones_are_not(home):
+    tracking.connect(home)
+    client = MlflowClient()
+    own = {tracking.PROCESS_TAG: f"{socket.gethostname()}:{os.getpid()}"}
+    experiment = client.get_experiment_by_name(tracking.EXPERIMENT)
+    dead = client.create_run(experiment.experiment_id, tags=own)
+    with tracking.run("one", {}, {}) as parent, tracking.run("two", {}, {}, nested=True) as child:
+        tracking.connect(home)
+        for open_here in (parent, child):
+            assert client.get_run(open_here.info.run_id).info.status == "RUNNING"
+        assert client.get_run(dead.info.run_id).info.status == "KILLED"
+    for ended in (parent, child):
+        assert client.get_run(ended.info.run_id).info.status == "FINISHED"
