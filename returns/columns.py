@@ -14,6 +14,9 @@ from returns.protocol import Protocol
 DAYS_BEFORE_ORDER = "_days_before_order"
 """Suffix of the number that a known date becomes."""
 
+LARGEST = float(np.finfo(np.float32).max)
+"""Of the numbers that models take, which is single precision; beyond it a number is unknown."""
+
 
 def event_columns(dataset: Dataset, protocol: Protocol, events: np.ndarray) -> pa.Table:
     """Every feature column the protocol admits, one row per event.
@@ -120,10 +123,24 @@ def quantity_names(schema: pa.Schema) -> list[str]:
 
 
 def quantity(column: pa.ChunkedArray) -> np.ndarray:
-    """A numeric column as float64, NaN for null."""
+    """A numeric column as float64, NaN for null and beyond `LARGEST`."""
     if column.type != pa.float64():
         column = column.cast(pa.float64())
-    return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64)
+    return without_too_large(np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64))
+
+
+def without_too_large(values: np.ndarray) -> np.ndarray:
+    """Numbers with NaN for those beyond `LARGEST`; the array itself where there are none."""
+    too_large = np.abs(values) > LARGEST
+    return np.where(too_large, np.nan, values) if too_large.any() else values
+
+
+def single_precision(values: np.ndarray) -> np.ndarray:
+    """Numbers as float32, NaN for those that are too large for it, of which no model can learn."""
+    with np.errstate(over="ignore"):
+        single = values.astype(np.float32, copy=False)
+    too_large = np.isinf(single)
+    return np.where(too_large, np.float32(np.nan), single) if too_large.any() else single
 
 
 def level_codes(column: pa.ChunkedArray) -> np.ndarray:

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data.dataset import Dataset
+from returns.columns import single_precision, without_too_large
 from returns.timeline import Timeline
 
 NUMBER = r"^\d+(\.\d+)?\+?$"
@@ -54,6 +55,8 @@ def relative_to_mean(
 ) -> dict[str, np.ndarray]:
     """A quantity relative to the mean of others, float32, NaN without a positive mean.
 
+    A quotient too large for float32 is unknown as well.
+
     Args:
         name: Of the quantity.
         key: What the others share.
@@ -62,7 +65,7 @@ def relative_to_mean(
         total: Their sum, float64 `(num_targets,)`.
     """
     mean = np.where(total > 0, total, np.nan) / np.maximum(count, 1)
-    return {f"{name}_to_mean_of_{key}": (value / mean).astype(np.float32)}
+    return {f"{name}_to_mean_of_{key}": single_precision(value / mean)}
 
 
 def levels_as_numbers(dataset: Dataset, attributes: Sequence[str]) -> dict[str, np.ndarray]:
@@ -123,6 +126,8 @@ def above_mean(
 ) -> dict[str, np.ndarray]:
     """A level's number minus the mean of others, float32, NaN without others.
 
+    A difference too large for float32 is unknown as well.
+
     Args:
         name: Of the attribute.
         outcome: What became of the others.
@@ -131,7 +136,7 @@ def above_mean(
         total: Their sum, float64 `(num_targets,)`.
     """
     mean = total / np.where(count > 0, count, np.nan)
-    return {f"{name}_above_{outcome}": (number - mean).astype(np.float32)}
+    return {f"{name}_above_{outcome}": single_precision(number - mean)}
 
 
 def share_of_numbers(column: pa.ChunkedArray) -> float:
@@ -142,7 +147,7 @@ def share_of_numbers(column: pa.ChunkedArray) -> float:
 
 
 def _numbers(column: pa.ChunkedArray) -> pa.Array:
-    """Each value as a number, NaN for null and for other text."""
+    """Each value as a number, NaN for null, for other text and beyond `columns.LARGEST`."""
     encoded = column.combine_chunks().dictionary_encode()
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.combine_chunks()
@@ -151,5 +156,6 @@ def _numbers(column: pa.ChunkedArray) -> pa.Array:
     plain = pc.replace_substring(levels, pattern="+", replacement="")
     half_step = pc.multiply(pc.cast(pc.ends_with(levels, "+"), pa.float64()), 0.5)
     number = pc.add(pc.cast(pc.if_else(digits, plain, "nan"), pa.float64()), half_step)
+    number = pa.array(without_too_large(number.to_numpy(zero_copy_only=False)))
     filled: pa.Array = pc.fill_null(number.take(encoded.indices), float("nan"))
     return filled

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data.schema import is_categorical
-from returns.columns import filled
+from returns.columns import filled, single_precision
 from returns.event_set import FeatureMatrix
 
 MOST_LEVELS = 256
@@ -56,7 +56,8 @@ class FeatureEncoder:
             columns: Feature columns as in `fit`.
 
         Returns:
-            Numbers with NaN for null, codes with -1 for null and for levels not seen in `fit`.
+            Numbers with NaN for null and for what float32 cannot hold, codes with -1 for null and
+            for levels not seen in `fit`.
         """
         numeric = np.empty((columns.num_rows, len(self.numeric_names)), dtype=np.float32)
         for position, name in enumerate(self.numeric_names):
@@ -95,11 +96,11 @@ def with_numeric(features: FeatureMatrix, extra: Mapping[str, np.ndarray]) -> Fe
 
     Args:
         features: Encoded columns.
-        extra: Further columns, `(num_events,)` each.
+        extra: Further columns, `(num_events,)` each; what is too large for float32 is unknown.
     """
     if not extra:
         return features
-    added = np.stack(list(extra.values()), axis=1).astype(np.float32, copy=False)
+    added = single_precision(np.stack(list(extra.values()), axis=1))
     return FeatureMatrix(
         numeric=np.concatenate([features.numeric, added], axis=1),
         categorical=features.categorical,
@@ -128,4 +129,4 @@ def calendar_features(day: np.ndarray) -> dict[str, np.ndarray]:
 
 def _as_float(column: pa.ChunkedArray) -> np.ndarray:
     values = column.cast(pa.float64()) if not pa.types.is_floating(column.type) else column
-    return np.asarray(values.to_numpy(zero_copy_only=False), dtype=np.float32)
+    return single_precision(values.to_numpy(zero_copy_only=False))

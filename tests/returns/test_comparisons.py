@@ -2,7 +2,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from returns.comparisons import number_against_past, relative_values, share_of_numbers
+from returns.comparisons import (
+    above_mean,
+    number_against_past,
+    relative_to_mean,
+    relative_values,
+    share_of_numbers,
+)
 
 DAY = np.array([0, 1, 1, 2])
 
@@ -40,3 +46,12 @@ def test_numbers_among_levels_are_counted():
     column = pa.chunked_array([["40", "40+", "7.5", "xl", None], ["m", "s"]])
     assert share_of_numbers(column) == 0.5
     assert share_of_numbers(pa.chunked_array([[None]], type=pa.string())) == 0.0
+
+
+def test_numbers_too_large_for_single_precision_are_unknown():
+    assert share_of_numbers(pa.chunked_array([["9" * 60, "40"]])) == 0.5
+    one = np.array([1])
+    quotient = relative_to_mean("price", "item", np.array([1e38]), one, np.array([1e-3]))
+    assert np.isnan(quotient["price_to_mean_of_item"][0])
+    difference = above_mean("size", "kept", np.array([3e38]), one, np.array([-3e38]))
+    assert np.isnan(difference["size_above_kept"][0])

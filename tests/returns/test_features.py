@@ -5,8 +5,8 @@ import numpy as np
 import pyarrow as pa
 
 from data.schema import Role, column
-from returns.columns import event_columns, node_columns
-from returns.features import MOST_LEVELS, FeatureEncoder, calendar_features
+from returns.columns import event_columns, node_columns, quantity
+from returns.features import MOST_LEVELS, FeatureEncoder, calendar_features, with_numeric
 from returns.protocol import Protocol
 
 
@@ -46,6 +46,19 @@ def test_unseen_levels_and_nulls_are_unknown():
     assert matrix.categorical[:, 0].tolist() == [0, 1, -1, -1]
     assert matrix.levels == (("a", "b"),)
     assert np.array_equal(matrix.numeric[:, 0], np.float32([2, np.nan, 1, 5]), equal_nan=True)
+
+
+def test_numbers_too_large_for_single_precision_are_unknown():
+    price = column("price", pa.float64(), Role.CATALOGUE, "price")
+    table = pa.table([[1e39, -1e300, 3e38, np.inf, None]], schema=pa.schema([price]))
+    features = FeatureEncoder.fit(table).transform(table)
+    expected = np.float32([np.nan, np.nan, 3e38, np.nan, np.nan])
+    assert np.array_equal(features.numeric[:, 0], expected, equal_nan=True)
+    more = with_numeric(features, {"total": np.array([1e39, 2.0, np.nan, -np.inf, -2.0])})
+    assert more.numeric.dtype == np.float32
+    expected = np.float32([np.nan, 2, np.nan, np.nan, -2])
+    assert np.array_equal(more.numeric[:, 1], expected, equal_nan=True)
+    assert np.array_equal(quantity(table["price"])[2:], [3e38, np.nan, np.nan], equal_nan=True)
 
 
 def test_columns_of_too_many_levels_are_left_to_history_and_graph():

@@ -12,17 +12,19 @@ from data.reporter import SilentReporter
 from returns.calibration import Calibration
 from returns.knowledge import EventArrays
 from returns.memory import Memory, split_tables
+from returns.models.base import ReturnClassifier
 from returns.models.gnn import GNN
+from returns.models.registry import create
 from returns.predictor import ReturnPredictor
 from returns.preparation import Preparation
 from returns.protocol import Protocol
 
 
-def fit(tables, protocol: Protocol) -> ReturnPredictor:
+def fit(tables, protocol: Protocol, model: ReturnClassifier | None = None) -> ReturnPredictor:
     dataset, _ = index_tables(tables)
     preparation = Preparation.fit(dataset, protocol)
     train, validation = (preparation.event_set(dataset, s) for s in ("train", "validation"))
-    model = GNN(epochs=3)
+    model = model or GNN(epochs=3)
     model.fit(train, validation, SilentReporter())
     calibration = Calibration.fit(validation.labels, model.predict_proba(validation))
     memory = Memory.of(dataset, protocol)
@@ -48,6 +50,27 @@ def test_scoring_new_events_equals_scoring_the_test_split(make_tables, protocol)
     np.testing.assert_allclose(scores["probability"].to_numpy(), expected, atol=1e-5)
     row_ids = dataset.events["row_id"].filter(pa.array(dataset.split_mask("test")))
     assert scores["row_id"].combine_chunks().equals(row_ids.combine_chunks())
+
+
+@pytest.mark.parametrize(
+    ("model", "size"), [("xgboost", {"rounds": 3}), ("forest", {"num_trees": 2})]
+)
+def test_absurd_prices_hurt_neither_training_nor_scoring(dated_tables, model, size):
+    """A price that single precision cannot hold is an unknown price."""
+    scores = []
+    for price in (1e39, None):
+        tables = replace(dated_tables, events=with_price(dated_tables.events, [0, -1], price))
+        predictor = fit(tables, Protocol.STRICT, create(model, 0, None, **size))
+        scores.append(predictor.score(test_part(tables, Protocol.STRICT)))
+    assert scores[0].equals(scores[1])
+
+
+def with_price(events: pa.Table, lines: list[int], price: float | None) -> pa.Table:
+    prices = events["order_price"].to_pylist()
+    for line in lines:
+        prices[line] = price
+    position = events.column_names.index("order_price")
+    return events.set_column(position, events.schema.field("order_price"), pa.array(prices))
 
 
 def test_a_saved_predictor_scores_bit_identically_in_a_fresh_process(make_tables, tmp_path):
