@@ -21,6 +21,12 @@ from returns.metrics import ScoredEvents
 REPLICATES = 1000
 """Bootstrap replicates unless told otherwise."""
 
+FEWEST_CUSTOMERS = 20
+"""A group of fewer customers is not guarded: resampling so few says nothing of others like them."""
+
+ROUNDING = 1e-12
+"""Deviation of replicates, as a share of the figures, that rounding alone may cause."""
+
 SIGNIFICANCE = 0.05
 """Of the tests of all guarded slices together, each for getting worse."""
 
@@ -93,7 +99,7 @@ def decide(
         challenger: Probabilities `(num_events,)` and chosen threshold.
         champion: Likewise.
         guarded: For each way of grouping, the group of each event, None or NaN for none; groups
-            of fewer than 50 events are not guarded.
+            of fewer than 50 events or 20 customers are not guarded.
         seed: Of the bootstrap.
         replicates: Number of bootstrap replicates.
 
@@ -108,7 +114,7 @@ def decide(
     if len(customer) != len(labels):
         raise ValueError(f"{len(labels)} labels, but {len(customer)} customers")
     slices: Slices = {ALL: (np.zeros(len(labels), np.int64), (ALL,))}
-    slices |= {name: _numbered(group) for name, group in guarded.items()}
+    slices |= {name: _numbered(group, customer) for name, group in guarded.items()}
     differences = _differences(models, customer, slices, seed, replicates)
     overall = {each.metric: each for each in differences if each.slice == ALL}
     worse = _worse([each for each in differences if each.slice != ALL])
@@ -162,11 +168,17 @@ def better_than_base_rate(
     return Decision(promote, (reason,), against.table)
 
 
-def _numbered(group: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Number the groups of enough events: their number of each event or -1, and their names."""
+def _numbered(group: np.ndarray, customer: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Number the groups of enough events and customers.
+
+    Returns:
+        Their number of each event or -1, and their names.
+    """
     code, levels = pd.factorize(np.asarray(group, dtype=object), sort=False)
-    sizes = np.bincount(code[code >= 0], minlength=len(levels))
-    kept = np.flatnonzero(sizes >= FEWEST_EVENTS)
+    num_events = np.bincount(code[code >= 0], minlength=len(levels))
+    pairs = np.unique(np.stack([code, customer]), axis=1)
+    num_customers = np.bincount(pairs[0][pairs[0] >= 0], minlength=len(levels))
+    kept = np.flatnonzero((num_events >= FEWEST_EVENTS) & (num_customers >= FEWEST_CUSTOMERS))
     renumbered = np.full(len(levels) + 1, -1)
     renumbered[kept] = np.arange(len(kept))
     return renumbered[code], tuple(str(levels[place]) for place in kept)
@@ -199,28 +211,39 @@ def _differences(
         for place, group in enumerate(groups):
             figures = [model.part(code == place).metrics() for model in models]
             for metric in COMPARED:
-                value = figures[0][metric] - figures[1][metric]
+                challenger, champion = (figure[metric] for figure in figures)
+                value = challenger - champion
+                size = max(abs(challenger), abs(champion))
                 differences.append(
                     Difference(
                         slice=name,
                         group=group,
                         metric=metric,
                         num_events=int((code == place).sum()),
-                        challenger=figures[0][metric],
-                        champion=figures[1][metric],
+                        challenger=challenger,
+                        champion=champion,
                         estimate=with_interval(metric, value, replicate[metric][place]),
-                        p_value=_worse_by_chance(value, replicate[metric][place]),
+                        p_value=_worse_by_chance(value, replicate[metric][place], size),
                     )
                 )
     return differences
 
 
-def _worse_by_chance(value: float, replicates: np.ndarray) -> float:
-    """One-sided p-value of a difference above 0, normal with the replicates' deviation."""
+def _worse_by_chance(value: float, replicates: np.ndarray, size: float) -> float:
+    """One-sided p-value of a difference above 0, normal with the replicates' deviation.
+
+    Args:
+        value: The difference.
+        replicates: The difference in each replicate, `(num_replicates,)`, NaN where undefined.
+        size: Of the figures that it is the difference of.
+
+    Returns:
+        NaN where the replicates differ by no more than rounding: they tell nothing of chance.
+    """
     deviation = float(np.nanstd(replicates, ddof=1)) if np.isfinite(replicates).any() else np.nan
     if value == 0:
         return 1.0
-    return float(norm.sf(value / deviation)) if deviation > 0 else float("nan")
+    return float(norm.sf(value / deviation)) if deviation > ROUNDING * size else float("nan")
 
 
 def _worse(slices: Sequence[Difference]) -> list[Difference]:

@@ -123,6 +123,42 @@ def test_small_and_unnamed_groups_are_not_guarded():
     assert set(decision.table["slice"]) == {"all"}
 
 
+@pytest.mark.parametrize(("num_customers", "guarded"), [(1, False), (19, False), (20, True)])
+def test_a_group_of_few_customers_is_not_guarded(num_customers: int, guarded: bool) -> None:
+    """However many events they have, and however much worse the challenger is for them."""
+    fresh = Fresh(9)
+    few = np.arange(len(fresh.labels)) < 80
+    customers = np.where(few, np.arange(len(few)) % num_customers - 20, fresh.customers)
+    champion = fresh.model(1.0)
+    worst = np.where(fresh.labels == 1, 0.001, 0.999)
+    decision = decide(
+        fresh.labels,
+        customers,
+        (np.where(few, worst, fresh.model(0.05)), 0.5),
+        (champion, 0.5),
+        {"market": np.where(few, "few", None)},
+        replicates=60,
+    )
+    assert ("market" in set(decision.table["slice"])) is guarded
+    assert any("market few" in reason for reason in decision.reasons) is guarded
+
+
+def test_a_difference_that_is_the_same_in_every_replicate_is_not_tested() -> None:
+    """All of the slice was kept, and each model has one probability for it: no customer differs."""
+    fresh = Fresh(10)
+    north = fresh.market == "north"
+    labels = np.where(north, 0, fresh.labels)
+    models = [
+        (np.where(north, rate, fresh.model(noise)), 0.5)
+        for rate, noise in ((0.31, 0.1), (0.3, 1.0))
+    ]
+    decision = decide(labels, fresh.customers, *models, fresh.groups, replicates=60)
+    north = decision.table.query("group == 'north' and metric == 'cross_entropy'").iloc[0]
+    assert north["difference"] > 0
+    assert north["high"] - north["low"] < 1e-12
+    assert not any("market north" in reason for reason in decision.reasons)
+
+
 def test_the_interval_is_that_of_the_paired_difference():
     fresh = Fresh(6)
     first, second = (fresh.model(0.1), 0.4), (fresh.model(0.8), 0.6)
