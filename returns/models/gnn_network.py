@@ -15,6 +15,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from returns.models.dropout import Dropout
 from returns.models.event_batch import Batch, Neighbours
+from returns.models.module_keys import module_key
 
 MOST_LOG_ODDS = 5.0
 """Bound of the attention's logits; keeps one neighbour from silencing all others."""
@@ -215,7 +216,9 @@ class EventNetwork(nn.Module):
         )
         self.attention = nn.ModuleDict(
             {
-                name: NeighbourAttention(architecture.neighbour_width, hidden, architecture.heads)
+                module_key(name): NeighbourAttention(
+                    architecture.neighbour_width, hidden, architecture.heads
+                )
                 for name in architecture.relations
             }
         )
@@ -263,7 +266,10 @@ class EventNetwork(nn.Module):
         state = self.row(rows)
         return [
             state,
-            *(attention(state, relations[name]) for name, attention in self.attention.items()),
+            *(
+                self.attention[module_key(name)](state, relations[name])
+                for name in self.architecture.relations
+            ),
         ]
 
 

@@ -14,6 +14,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from returns.models.event_batch import Batch, Neighbours
 from returns.models.gnn_network import EventNetwork, NeighbourAttention, attend
+from returns.models.module_keys import module_key
 
 FEW_TARGETS = 64
 """Targets of a batch up to which networks score together: beyond, states leave the cache."""
@@ -46,7 +47,8 @@ def _attention(
     networks: Sequence[EventNetwork], name: str, states: Sequence[Tensor], neighbours: Neighbours
 ) -> list[Tensor]:
     """What the targets hear by a relation, network by network."""
-    layers = [cast(NeighbourAttention, network.attention[name]) for network in networks]
+    key = module_key(name)
+    layers = [cast(NeighbourAttention, network.attention[key]) for network in networks]
     said = F.gelu(torch.cat([each.neighbour(neighbours.features) for each in layers], dim=1))
     asked = [each.query(state) for each, state in zip(layers, states, strict=True)]
     nobody = torch.cat([each.nobody for each in layers])

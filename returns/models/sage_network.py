@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch_geometric.typing import EdgeType, NodeType
 
 from returns.models.graph_batch import GraphBatch
+from returns.models.module_keys import module_key
 from returns.models.pair_decoder import PairDecoder
 
 
@@ -57,7 +58,8 @@ class SAGELayer(nn.Module):
     """One round of messages: each node hears itself and the mean of each relation's sources.
 
     Attributes:
-        relations: Edge types whose messages are heard; only their destinations are updated.
+        relations: Edge types whose messages are heard.
+        destinations: Their destinations, the only node types that are updated.
     """
 
     def __init__(self, relations: tuple[EdgeType, ...], width: int) -> None:
@@ -69,12 +71,13 @@ class SAGELayer(nn.Module):
         """
         super().__init__()
         self.relations = relations
-        destinations = sorted({relation[2] for relation in relations})
-        self.own = nn.ModuleDict({kind: nn.Linear(width, width) for kind in destinations})
+        self.destinations = sorted({relation[2] for relation in relations})
+        keys = [module_key(kind) for kind in self.destinations]
+        self.own = nn.ModuleDict({key: nn.Linear(width, width) for key in keys})
         self.heard = nn.ModuleDict(
             {_key(relation): nn.Linear(width, width, bias=False) for relation in relations}
         )
-        self.norm = nn.ModuleDict({kind: nn.LayerNorm(width) for kind in destinations})
+        self.norm = nn.ModuleDict({key: nn.LayerNorm(width) for key in keys})
 
     def forward(self, states: Mapping[NodeType, Tensor], batch: GraphBatch) -> dict[str, Tensor]:
         """Pass messages once.
@@ -87,7 +90,7 @@ class SAGELayer(nn.Module):
             New states of the destinations.
         """
         # Sums and their activation are written in place: no product's gradient needs them.
-        sums = {kind: linear(states[kind]) for kind, linear in self.own.items()}
+        sums = {kind: self.own[module_key(kind)](states[kind]) for kind in self.destinations}
         for relation in self.relations:
             source, _, destination = relation
             mean, linear = batch.relations[relation], self.heard[_key(relation)]
@@ -97,7 +100,7 @@ class SAGELayer(nn.Module):
             else:
                 message = linear(mean(states[source]))
             sums[destination].add_(message)
-        return {kind: self.norm[kind](total).relu_() for kind, total in sums.items()}
+        return {kind: self.norm[module_key(kind)](total).relu_() for kind, total in sums.items()}
 
 
 class ReturnNetwork(nn.Module):
@@ -112,7 +115,10 @@ class ReturnNetwork(nn.Module):
             {kind: nn.Linear(width, hidden) for kind, width in architecture.input_widths.items()}
         )
         self.levels = nn.ModuleDict(
-            {kind: nn.Embedding(1 + number, hidden) for kind, number in _sorted(architecture)}
+            {
+                module_key(kind): nn.Embedding(1 + number, hidden)
+                for kind, number in _sorted(architecture)
+            }
         )
         # Only customers and variants are read out: the last round updates nothing else.
         last = tuple(r for r in architecture.relations if r[2] in ("customer", "variant"))
@@ -142,7 +148,10 @@ class ReturnNetwork(nn.Module):
     def _states(self, batch: GraphBatch) -> dict[NodeType, Tensor]:
         """States of all nodes after the last round, and of baskets."""
         states = {kind: linear(batch.inputs[kind]).relu_() for kind, linear in self.inputs.items()}
-        states |= {kind: table(batch.levels[kind]) for kind, table in self.levels.items()}
+        states |= {
+            kind: self.levels[module_key(kind)](batch.levels[kind])
+            for kind, _ in _sorted(self.architecture)
+        }
         for layer in self.layers:
             states |= layer(states, batch)
         if batch.baskets is not None:
@@ -151,7 +160,7 @@ class ReturnNetwork(nn.Module):
 
 
 def _key(relation: EdgeType) -> str:
-    return "__".join(relation)
+    return module_key("__".join(relation))
 
 
 def _sorted(architecture: Architecture) -> list[tuple[NodeType, int]]:
