@@ -62,7 +62,8 @@ def saving_curve(
         everywhere, color=GREY, linewidth=1, linestyle=":", label=f"everywhere  {everywhere:,.0f}"
     )
     axes.plot(thresholds[drawn], saving[drawn], color=BLUE, linewidth=1.8, label=model)
-    chosen = saving[np.searchsorted(-thresholds, -costs.threshold, side="right") - 1]
+    # The first threshold stands for intervening nowhere, however high the one of the costs is.
+    chosen = saving[np.count_nonzero(thresholds[1:] >= costs.threshold)]
     axes.plot(
         costs.threshold, chosen, "D", color=ORANGE,
         label=f"threshold of the costs {costs.threshold:.3f}:  {chosen:,.0f}",

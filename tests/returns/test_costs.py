@@ -137,3 +137,15 @@ def test_the_curve_marks_the_chosen_saving() -> None:
     assert marker.get_xdata()[0] == EXAMPLE.threshold
     assert marker.get_ydata()[0] == pytest.approx(chosen["saving"])
     assert "strict protocol, synthetic" in axes.get_title()
+
+
+@pytest.mark.parametrize("highest", [0.05, 0.25])
+def test_a_threshold_above_every_probability_saves_nothing(highest: float) -> None:
+    labels, probabilities, _ = synthetic_events(5)
+    assert highest < EXAMPLE.threshold
+    figure = saving_curve(
+        labels, probabilities * highest, EXAMPLE, "gnn", Protocol.STRICT, "synthetic"
+    )
+    (marker,) = (line for line in figure.axes[0].lines if line.get_marker() == "D")
+    assert marker.get_ydata()[0] == 0.0
+    assert str(marker.get_label()).endswith(":  0")
