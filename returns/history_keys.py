@@ -13,6 +13,7 @@ from data.dataset import Dataset
 from data.schema import Role, columns_with_role
 from returns.columns import attribute_codes, attribute_columns, quantity, quantity_names
 from returns.comparisons import share_of_numbers
+from returns.computed_names import ALL, dated_names, refuse_clashes, undated_names
 from returns.features import MOST_LEVELS
 from returns.knowledge import EventArrays
 from returns.protocol import Protocol
@@ -56,6 +57,9 @@ class HistoryKeys:
             dataset: All events and node rows.
             protocol: Which columns are admitted.
             train: Training events, int64 `(num_train,)`.
+
+        Raises:
+            InputError: A column has the name of something that is computed.
         """
         codes = {name: code[train] for name, code in attribute_codes(dataset, protocol).items()}
         schema = dataset.variants.schema
@@ -66,7 +70,7 @@ class HistoryKeys:
         rows = np.unique(dataset.events["variant_row"].take(pa.array(train)).drop_null().to_numpy())
         texts = [name for name in of_variant if pa.types.is_string(schema.field(name).type)]
         quantities = quantity_values(dataset)
-        return cls(
+        keys = cls(
             variant_attributes=of_variant,
             quantities=tuple(quantities),
             band_edges={name: _edges(values[train]) for name, values in quantities.items()},
@@ -82,6 +86,8 @@ class HistoryKeys:
                 *(name for name, code in codes.items() if len(np.unique(code)) > MOST_LEVELS),
             ),
         )
+        keys._refuse_clashes(dataset, protocol, {"customer", "variant", *codes})
+        return keys
 
     @property
     def parties(self) -> tuple[str, ...]:
@@ -177,6 +183,19 @@ class HistoryKeys:
         others = [*self.variant_attributes, *bands]
         for one, other in [*self.pairs, *(("customer", name) for name in others)]:
             yield f"{one}_x_{other}", _pair(parts[one], parts[other], sizes[other])
+
+    def _refuse_clashes(self, dataset: Dataset, protocol: Protocol, single: set[str]) -> None:
+        """Refuse columns named like something that is computed; `single` names the single keys."""
+        if not dataset.is_dated:
+            refuse_clashes(dataset, protocol, undated_names(dataset, single), set())
+            return
+        parts = {*self.parties, *(f"{name}_band" for name in self.band_edges)}
+        nobody = np.zeros(0, dtype=np.int64)
+        crossed = set(self.pairs_of(dict.fromkeys(parts, nobody), dict.fromkeys(parts, 1)))
+        features = dated_names(
+            dataset, single | crossed, self.parties, self.quantities, self.numbered
+        )
+        refuse_clashes(dataset, protocol, features, crossed | {ALL})
 
     def to_json(self) -> dict[str, Any]:
         """The keys as JSON values."""

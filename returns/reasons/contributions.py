@@ -78,7 +78,8 @@ def mixed(parts: Sequence[tuple[float, Contributions]]) -> Contributions:
     base = np.zeros(len(parts[0][1]))
     for weight, part in parts:
         columns = [place[name] for name in part.causes]
-        log_odds[:, columns] += weight * part.log_odds
+        # Unlike `+=`, this adds up even where one account names a cause twice.
+        np.add.at(log_odds.T, columns, weight * part.log_odds.T)
         base += weight * part.base
     details = {name: texts for _, part in parts for name, texts in part.details.items()}
     return Contributions(causes, log_odds, base, details)

@@ -132,6 +132,13 @@ def test_an_average_of_models_adds_up_causes_of_one_name() -> None:
     np.testing.assert_allclose(found.total, 0.75 * one.total + 0.25 * other.total)
 
 
+def test_an_account_that_names_a_cause_twice_keeps_its_total() -> None:
+    one = Contributions(("a", "b", "a"), np.array([[1.0, 2.0, 4.0]]), np.array([0.5]))
+    found = mixed([(1.0, one)])
+    assert found.causes == ("a", "b")
+    np.testing.assert_allclose(found.log_odds, [[5.0, 2.0]])
+
+
 def test_main_reasons_are_ordered_and_carry_their_values() -> None:
     features = FeatureMatrix(
         np.array([[1.5, np.nan], [2.0, 3.0]], np.float32),
