@@ -15,13 +15,14 @@ from data.dataset import Dataset, Manifest
 from data.files import atomic_file
 from data.reporter import Reporter
 from pipelines.ablations import Case
+from pipelines.held_out import prepared_test
 from pipelines.progress import ProgressReporter
 from pipelines.resources import measured
 from returns.calibration import Calibration
 from returns.evaluation import FEWEST_EVENTS
 from returns.event_set import EventSet
 from returns.knowledge import LEARNING, EventArrays, known_labels
-from returns.memory import Memory, split_tables
+from returns.memory import Memory
 from returns.models.base import ReturnClassifier
 from returns.models.registry import create
 from returns.preparation import Preparation
@@ -86,10 +87,7 @@ class AblationData:
         reporter.progress("prepare", 2, 3)
         test, learning = None, None
         if split == "test":
-            # The road that new events take in production, as in training.
-            memory = Memory.of(dataset, protocol)
-            new = memory.with_new(split_tables(dataset, ("test",), protocol))
-            test = preparation.event_set(new, "test")
+            test = prepared_test(dataset, preparation, Memory.of(dataset, protocol))
             learning = preparation.event_set(dataset, LEARNING) if dataset.is_dated else None
         reporter.progress("prepare", 3, 3)
         arrays = EventArrays.of(dataset)

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from data.dataset import Dataset
 from data.schema import Role, columns_with_role
+from pipelines.held_out import prepared_test
 from pipelines.progress import ProgressReporter
 from pipelines.resources import Usage, measured
 from pipelines.source_arguments import described
@@ -19,7 +20,7 @@ from returns.costs import Costs
 from returns.evaluation import Report, evaluate
 from returns.event_set import EventSet
 from returns.knowledge import LEARNING, EventArrays, known_labels
-from returns.memory import Memory, split_tables
+from returns.memory import Memory
 from returns.models.registry import create
 from returns.predictor import ReturnPredictor
 from returns.preparation import Preparation
@@ -132,9 +133,7 @@ class Experiment:
         reporter.progress("prepare", 3, 4)
         self._learning = self.preparation.event_set(dataset, LEARNING) if refit else None
         self._memory = Memory.of(dataset, protocol)
-        # The test split takes the road that new events take in production.
-        new = self._memory.with_new(split_tables(dataset, ("test",), protocol))
-        self.test: EventSet = self.preparation.event_set(new, "test")
+        self.test: EventSet = prepared_test(dataset, self.preparation, self._memory)
         reporter.progress("prepare", 4, 4)
 
     def run(

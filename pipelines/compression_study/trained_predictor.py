@@ -8,12 +8,12 @@ import numpy as np
 from data.dataset import Dataset, open_dataset
 from data.validation import Fault, InputError
 from pipelines import tracking
+from pipelines.held_out import prepared_test
 from pipelines.home import Home
 from pipelines.model_origin import ModelOrigin, origin_of
 from pipelines.progress import ProgressReporter
 from returns.event_set import EventSet
 from returns.knowledge import LEARNING, EventArrays
-from returns.memory import split_tables
 from returns.models.prunable import Prunable
 from returns.predictor import ReturnPredictor
 
@@ -26,7 +26,7 @@ class TestEvents:
     """Labelled events of the test split.
 
     Attributes:
-        events: All events of the split, prepared as new events are in production.
+        events: All events of the split, prepared as training scores them.
         labelled: Which of them are labelled, bool `(num_test,)`.
         labels: Of the labelled ones, 0 or 1.
         customers: Customer index of each of the labelled ones.
@@ -134,13 +134,11 @@ def _dataset_of(
 
 
 def _test_events(dataset: Dataset, predictor: ReturnPredictor) -> TestEvents:
-    """The test split by the road that new events take in production."""
-    preparation = predictor.preparation
-    new = predictor.memory.with_new(split_tables(dataset, ("test",), preparation.protocol))
+    """The test split as training scores it."""
     arrays, rows = EventArrays.of(dataset), np.flatnonzero(dataset.split_mask("test"))
     labelled = arrays.returned[rows] >= 0
     return TestEvents(
-        events=preparation.event_set(new, "test"),
+        events=prepared_test(dataset, predictor.preparation, predictor.memory),
         labelled=labelled,
         labels=arrays.returned[rows][labelled],
         customers=arrays.customer[rows][labelled],
