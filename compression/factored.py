@@ -21,7 +21,8 @@ class Factored:
         positions: int64 `(groups, rows, columns)`; -1 where a grid has nothing.
         outer: `D`, `(groups, rows, columns)`.
         row_gram: `R`, `(groups, rows, rows)`; None for the identity.
-        column_gram: `C`, `(groups, columns, columns)`.
+        column_gram: `C`, `(groups, columns, columns)`; in double precision where the others are in
+            single, if what lies between its largest and least eigenvalue asks for it.
     """
 
     positions: Tensor
@@ -121,7 +122,7 @@ class Rows:
         """
         is_left = (self.positions >= 0) & ~removed
         if not bool(removed.any()):
-            inverse = self.part.column_gram[self.group]
+            inverse = self.part.column_gram.to(self.root)[self.group]
             return LeftRows(self.positions, is_left, _scaled(inverse, self.root))
         width = int(is_left.sum(dim=1).max())
         index = is_left.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :width]

@@ -174,7 +174,7 @@ def _round_part(
         in_order(moves, rows, columns),
         Lattice(in_order(steps, rows, columns), lattice.limit),
     )
-    column_triangle = triangle(in_order(column_gram, columns, columns)).to(column_gram)
+    column_triangle = triangle(in_order(column_gram, columns, columns)).to(weights)
     if part.row_gram is None:
         grid.round_columns(column_triangle)
     else:

@@ -9,12 +9,13 @@ from torch.nn import functional
 
 from compression.curvature import CurvatureBase
 from compression.errors import NotFittedError, StructureError, UnsupportedLayerError
-from compression.factored import Factored
+from compression.factored import Factored, inverses
 from compression.parameters import Kind, Slot
 from compression.problem import Loader, Reporter, batches
 
 LARGEST_INVERSES = 2**26
-"""Numbers of the inverses of one layer, where its outputs keep different inputs."""
+"""Numbers of the inverses of one layer, where its outputs keep different inputs: half a GiB while
+they are found, in double precision."""
 
 
 class LayerwiseHessian(CurvatureBase):
@@ -45,7 +46,10 @@ class LayerwiseHessian(CurvatureBase):
             UnsupportedLayerError: A weight is of no linear layer or ungrouped 2-d convolution.
         """
         problem = self.problem
-        sums = {slot.name: torch.zeros(()) for slot in self.matrices()}
+        sums = {
+            slot.name: torch.zeros((), dtype=problem.space.dtype, device=problem.space.device)
+            for slot in self.matrices()
+        }
         num_examples = 0
         with _watch(problem.model, self.matrices(), sums), torch.no_grad():
             for done, batch in enumerate(batches(loader, self.num_batches), start=1):
@@ -86,21 +90,29 @@ class LayerwiseHessian(CurvatureBase):
 
         Raises:
             StructureError: They are too many numbers.
+            DivergedError: The Hessian is not positive definite.
         """
         if slot.name not in self._inverses:
-            hessian, kept = self.hessian(slot), _matrix(slot, self.mask)
-            if bool(kept.all()):
-                kept = kept[:1]
-            elif not self._has_own_inverses(slot):
-                raise StructureError(
-                    f"the outputs of {slot.name} keep different ones of {len(hessian):,} inputs: "
-                    "an inverse for each is too large; prune it with GreedyByRow or SweepByColumn"
-                )
-            both = kept.unsqueeze(2) & kept.unsqueeze(1)
-            identity = torch.eye(len(hessian), dtype=hessian.dtype, device=hessian.device)
-            inverse = torch.linalg.inv(torch.where(both, hessian, identity))
-            self._inverses[slot.name] = torch.where(both, inverse, 0)
+            self._inverses[slot.name] = self._exact_inverse(slot).to(self.problem.space.dtype)
         return self._inverses[slot.name]
+
+    def _exact_inverse(self, slot: Slot) -> Tensor:
+        """As `inverse`, in double precision.
+
+        With fewer examples than inputs the least curvature is the damping, and what lies between
+        it and the largest is more than single precision can invert.
+        """
+        hessian, kept = self.hessian(slot), _matrix(slot, self.mask)
+        if bool(kept.all()):
+            return inverses(hessian.unsqueeze(0))
+        if not self._has_own_inverses(slot):
+            raise StructureError(
+                f"the outputs of {slot.name} keep different ones of {len(hessian):,} inputs: "
+                "an inverse for each is too large; prune it with GreedyByRow or SweepByColumn"
+            )
+        both = kept.unsqueeze(2) & kept.unsqueeze(1)
+        identity = torch.eye(len(hessian), dtype=hessian.dtype, device=hessian.device)
+        return torch.where(both, inverses(torch.where(both, hessian, identity)), 0)
 
     def _has_own_inverses(self, slot: Slot) -> bool:
         """Whether an inverse for each output is few enough numbers."""
@@ -122,13 +134,15 @@ class LayerwiseHessian(CurvatureBase):
         """
         for slot in self.matrices():
             if self._has_own_inverses(slot):
-                inverse = self.inverse(slot)
+                inverse = self._exact_inverse(slot)
             else:
-                inverse = torch.linalg.inv(self.hessian(slot)).unsqueeze(0)
+                inverse = inverses(self.hessian(slot).unsqueeze(0))
             rows = slot.shape[0] // len(inverse)
             positions = torch.arange(slot.start, slot.stop, device=inverse.device)
             grid = positions.view(len(inverse), rows, -1)
-            yield Factored(grid, torch.ones_like(grid, dtype=inverse.dtype), None, inverse)
+            ones = torch.ones_like(grid, dtype=self.problem.space.dtype)
+            # In double precision: rounded to single, it need not be positive definite any more.
+            yield Factored(grid, ones, None, inverse)
 
     def state_dict(self) -> dict[str, Tensor]:
         """The undamped Hessian of each weight, by the weight's name."""
@@ -170,8 +184,8 @@ def _watch(model: nn.Module, slots: list[Slot], sums: dict[str, Tensor]) -> Iter
             module = model.get_submodule(slot.layer)
 
             def add(module: nn.Module, inputs: tuple[Tensor, ...], slot: Slot = slot) -> None:
-                columns = _columns(module, slot, inputs[0])
-                sums[slot.name] = sums[slot.name].to(columns) + columns.T @ columns
+                columns = _columns(module, slot, inputs[0]).to(sums[slot.name])
+                sums[slot.name] = sums[slot.name] + columns.T @ columns
 
             handles.append(module.register_forward_pre_hook(add))
         yield

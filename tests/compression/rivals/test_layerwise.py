@@ -3,8 +3,13 @@ import torch
 from torch import nn
 
 from compression.errors import NotFittedError, UnsupportedLayerError
+from compression.greedy import GreedyByRow
 from compression.likelihoods import Categorical
 from compression.rivals.layerwise import LayerwiseHessian
+from compression.rivals.magnitude import Magnitude
+from compression.selection import RankAndCompensate
+from compression.surgeon import Surgeon
+from compression.sweep import SweepByColumn
 
 
 def fitted(problem, loader, **settings):
@@ -46,6 +51,65 @@ def test_a_convolution_is_a_linear_layer_over_patches(make_problem):
     bend = change @ curvature.forward_product(change)
     expected = 2 * weight.square().sum() / 7 + problem.damping * change.square().sum()
     torch.testing.assert_close(bend, expected)
+
+
+@pytest.fixture
+def few_examples():
+    """A layer and fewer examples than inputs: the damping alone bounds the curvature below."""
+    torch.manual_seed(0)
+    inputs = torch.relu(torch.randn(100, 256) + 0.5)
+    return nn.Sequential(nn.Linear(256, 4)).eval(), inputs, torch.randint(0, 4, (100,))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_its_inverse_is_exact_with_fewer_examples_than_inputs(few_examples, dtype):
+    network, inputs, targets = few_examples
+    network, inputs = network.to(dtype), inputs.to(dtype)
+    loader = [(inputs[:30], targets[:30]), (inputs[30:], targets[30:])]
+    curvature = Surgeon(network, Categorical(), loader, LayerwiseHessian(), damping=1e-3).curvature
+    curvature.fit(loader)
+    gram = 2 * inputs.double().T @ inputs.double() / 100
+    exact = torch.linalg.inv(gram + 1e-3 * torch.eye(256, dtype=torch.float64))
+    (part,) = curvature.factored()
+    found = curvature.inverse(curvature.matrices()[0])
+    assert found.dtype == part.outer.dtype == torch.float32
+    for inverse in (part.column_gram[0], found[0].double()):
+        assert (inverse - exact).norm() < 1e-2 * exact.norm()
+    least, expected = (float(torch.linalg.eigvalsh(one)[0]) for one in (part.column_gram[0], exact))
+    assert least == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("solver", [RankAndCompensate(), GreedyByRow(), SweepByColumn()])
+def test_few_examples_keep_their_outputs_when_half_the_weights_go(few_examples, solver, dtype):
+    network, inputs, targets = few_examples
+    network, inputs = network.to(dtype), inputs.to(dtype)
+    loader = [(inputs, targets)]
+    surgeon = Surgeon(
+        network, Categorical(), loader, LayerwiseHessian(), damping=1e-3, solver=solver
+    )
+    before = network[0].weight.detach().clone().float()
+    surgeon.fit()
+    surgeon.step(0.5)
+    change = (network[0].weight.float() - before) @ inputs.float().T
+    assert change.norm() < 0.1 * (before @ inputs.float().T).norm()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_few_examples_are_enough_to_round_by(few_examples, dtype):
+    network, inputs, targets = few_examples
+    network, inputs = network.to(dtype), inputs.to(dtype)
+    before = network[0].weight.detach().clone().float()
+
+    def change_of_outputs(curvature):
+        with torch.no_grad():
+            network[0].weight.copy_(before)
+        surgeon = Surgeon(network, Categorical(), [(inputs, targets)], curvature, damping=1e-3)
+        surgeon.fit()
+        surgeon.quantise(4)
+        return ((network[0].weight.float() - before) @ inputs.float().T).norm()
+
+    assert change_of_outputs(LayerwiseHessian()) < 0.5 * change_of_outputs(Magnitude())
 
 
 def test_its_state_survives_a_file(problem, loader, check_round_trip):
