@@ -61,7 +61,8 @@ class GaussNewton(torch.optim.Optimizer):
     `step` needs a closure, the same as any torch optimizer takes. The passes that it records give
     the gradient with respect to the outputs, which is all that is needed of the loss; gradients of
     parameters are neither computed nor read. So a penalty on the weights does not belong into the
-    closure; use `weight_decay`.
+    closure; use `weight_decay`. A loss that is a mean is one over the samples of all passes
+    together: the mean of a pass counts as much as the pass has samples.
 
     Attributes:
         diagnostics: Of the last step; None before the first.
@@ -199,12 +200,13 @@ class GaussNewton(torch.optim.Optimizer):
                 "the closure's loss has no gradient with respect to outputs of the network: call "
                 "the optimizer's own model in it, and return the loss"
             )
+        num_samples = sum(len(evaluation.outputs) for evaluation in used)
         gradients, errors = [], []
         for evaluation in used:
             gradient = evaluation.outputs.grad
             assert gradient is not None
             gradients.append(gradient)
-            summed = gradient * len(gradient) if self.loss.reduction == "mean" else gradient
+            summed = gradient * num_samples if self.loss.reduction == "mean" else gradient
             errors.append(self.loss.newton_error(evaluation.outputs.detach(), summed))
         return Batch(
             torch.cat([evaluation.inputs for evaluation in used]),

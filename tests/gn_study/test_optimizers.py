@@ -58,9 +58,24 @@ def test_a_step_is_the_direction_of_the_summed_loss(make_network, draw, optimize
         rest = functional.cross_entropy(network(inputs[5:]), targets[5:], reduction="sum")
         return loss + rest
 
+    def mean_in_pieces():
+        outputs = torch.cat([network(inputs[:2]), network(inputs[2:])])
+        return functional.cross_entropy(outputs, targets)
+
+    def accumulated():
+        optimizer.zero_grad()
+        losses = []
+        for some in (slice(0, 2), slice(2, 9)):
+            loss = functional.cross_entropy(network(inputs[some]), targets[some])
+            losses.append(loss * len(targets[some]) / len(targets))
+            losses[-1].backward()
+        return sum(losses).detach()
+
     for closure, reduction in (
         (mean, "mean"),
         (with_backward, "mean"),
+        (mean_in_pieces, "mean"),
+        (accumulated, "mean"),
         (total, "sum"),
         (in_pieces, "sum"),
     ):
