@@ -1,5 +1,6 @@
 """A model whose removed weights are, and stay, exactly 0."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,22 +11,32 @@ from compression.parameters import ParameterSpace
 from compression.structures import Candidates
 
 
-def keep_zeros(network: nn.Module, optimizer: torch.optim.Optimizer) -> RemovableHandle:
-    """Keep weights that are exactly 0 now at 0 through an optimizer's steps.
+def exact_zeros(network: nn.Module) -> dict[str, Tensor]:
+    """Where each parameter is exactly 0, bool in its shape, by name."""
+    return {name: weight.detach().eq(0) for name, weight in network.named_parameters()}
+
+
+def keep_zeros(
+    network: nn.Module, optimizer: torch.optim.Optimizer, zeros: Mapping[str, Tensor] | None = None
+) -> RemovableHandle:
+    """Keep weights at 0 through an optimizer's steps.
 
     Args:
-        network: Its parameters are looked at once, here.
+        network: Whose weights they are.
         optimizer: Of the network.
+        zeros: Which weights, as `exact_zeros` gives them, read at every step; None for those that
+            are exactly 0 now.
 
     Returns:
         A handle; its `remove()` ends it.
     """
-    zeros = [(weight, weight.eq(0)) for weight in network.parameters()]
+    kept = exact_zeros(network) if zeros is None else zeros
+    weights = dict(network.named_parameters())
 
     @torch.no_grad()
     def after_step(optimizer: torch.optim.Optimizer, *arguments: Any) -> None:
-        for weight, is_zero in zeros:
-            weight.masked_fill_(is_zero, 0)
+        for name, weight in weights.items():
+            weight.masked_fill_(kept[name], 0)
 
     return optimizer.register_step_post_hook(after_step)
 

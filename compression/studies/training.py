@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from compression.masking import keep_zeros
+from compression.masking import exact_zeros, keep_zeros
 from compression.studies.pictures import LabelledImages, cropped_and_flipped
 from compression.studies.precision import computes_in_bfloat16
 
@@ -71,7 +71,8 @@ class DenseTraining:
             images: The training images.
             settings: How to train.
             device: Where to train.
-            keeps_zeros: Whether weights that are 0 stay 0: fine-tuning of a pruned network.
+            keeps_zeros: Whether weights that are 0 now stay 0: fine-tuning of a pruned network.
+                A state that is loaded brings along which they are.
         """
         self.settings = settings
         self.epoch = 0
@@ -102,8 +103,9 @@ class DenseTraining:
             cycle_momentum=False,
         )
         self._generator = torch.Generator().manual_seed(settings.seed)
-        if keeps_zeros:
-            keep_zeros(self._network, self._optimizer)
+        self._zeros = exact_zeros(self._network) if keeps_zeros else None
+        if self._zeros is not None:
+            keep_zeros(self._network, self._optimizer, self._zeros)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -163,22 +165,34 @@ class DenseTraining:
             "optimizer": self._optimizer.state_dict(),
             "schedule": self._schedule.state_dict(),
             "generator": self._generator.get_state(),
+            "zeros": self._zeros,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where `state_dict` was taken.
 
         Raises:
-            ValueError: The state is of a training with other settings.
+            ValueError: The state is of a training with other settings, or of one that kept zeros
+                where this one does not, or the other way round.
         """
         if state["settings"] != asdict(self.settings):
             raise ValueError("the state is of a training with other settings")
+        zeros = state.get("zeros")
+        if (zeros is None) != (self._zeros is None):
+            raise ValueError(
+                f"the state is of a training with keeps_zeros={zeros is not None}: make this one "
+                "with the same"
+            )
         self.epoch = int(state["epoch"])
         self._network.load_state_dict(state["network"])
         self._average.load_state_dict(state["average"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._schedule.load_state_dict(state["schedule"])
         self._generator.set_state(state["generator"])
+        if self._zeros is not None:
+            # In place, as this is what is read after every step.
+            for name, is_zero in self._zeros.items():
+                is_zero.copy_(state["zeros"][name])
 
     def _side(self) -> int:
         """Side in pixels of what the network sees in this epoch."""

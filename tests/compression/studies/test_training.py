@@ -125,6 +125,30 @@ def test_weights_that_were_removed_stay_removed_while_others_learn(images):
         assert not torch.equal(ended[5].weight, before[5].weight)
 
 
+def test_a_resumed_fine_tuning_keeps_the_zeros_of_the_first(images, tmp_path):
+    pruned = network()
+    with torch.no_grad():
+        pruned[0].weight[::2] = 0
+        nn.init.normal_(pruned[1].bias)
+    first = DenseTraining(pruned, images, SETTINGS, keeps_zeros=True)
+    first.run_epoch()
+    torch.save(first.state_dict(), tmp_path / "state.pt")
+    # A new network has no weights removed, but biases that are 0 as they were made.
+    second = DenseTraining(network(), images, SETTINGS, keeps_zeros=True)
+    second.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    ended = trained(second).averaged()
+    assert not ended[0].weight[::2].any()
+    assert same(ended, trained(first).averaged())
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_state_that_kept_zeros_is_for_a_training_that_does(images, kept):
+    state = DenseTraining(network(), images, SETTINGS, keeps_zeros=kept).state_dict()
+    other = DenseTraining(network(), images, SETTINGS, keeps_zeros=not kept)
+    with pytest.raises(ValueError, match=f"keeps_zeros={kept}"):
+        other.load_state_dict(state)
+
+
 @pytest.mark.parametrize("able", [False, True])
 def test_low_precision_is_for_devices_that_compute_in_it(images, monkeypatch, able):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": able})
