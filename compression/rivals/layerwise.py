@@ -43,7 +43,8 @@ class LayerwiseHessian(CurvatureBase):
 
         Raises:
             ExhaustedLoaderError: The loader gives too few batches.
-            UnsupportedLayerError: A weight is of no linear layer or ungrouped 2-d convolution.
+            UnsupportedLayerError: A weight is of no linear layer or ungrouped 2-d convolution, or
+                its layer is never called.
         """
         problem = self.problem
         sums = {
@@ -58,6 +59,13 @@ class LayerwiseHessian(CurvatureBase):
                 num_examples += len(targets)
                 if reporter is not None:
                     reporter("layer inputs", done, self.num_batches or done, float(num_examples))
+        unseen = [name for name, total in sums.items() if total.ndim == 0]
+        if unseen:
+            raise UnsupportedLayerError(
+                f"the model computes without a call of the layers of {', '.join(unseen)}: their "
+                f"inputs are not known; leave them dense with exclude={tuple(unseen)!r}, or use "
+                "another curvature"
+            )
         self._hessians = {name: 2 * total / num_examples for name, total in sums.items()}
         self._inverses = {}
 
@@ -204,7 +212,10 @@ def _columns(module: nn.Module, slot: Slot, inputs: Tensor) -> Tensor:
             f"{slot.name} belongs to a {type(module).__name__} whose inputs cannot be laid out as "
             "a matrix; leave it dense with exclude, or use another curvature"
         )
-    patches = functional.unfold(
-        inputs, module.kernel_size, module.dilation, module.padding, module.stride
-    )
+    if module.padding_mode == "zeros":
+        padding = module.padding
+    else:
+        sides = module._reversed_padding_repeated_twice
+        inputs, padding = functional.pad(inputs, sides, mode=module.padding_mode), (0, 0)
+    patches = functional.unfold(inputs, module.kernel_size, module.dilation, padding, module.stride)
     return patches.transpose(1, 2).reshape(-1, patches.shape[1])

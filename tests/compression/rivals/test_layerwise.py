@@ -40,16 +40,20 @@ def test_it_is_the_hessian_of_the_squared_change_of_outputs(
     check_against_matrix(curvature, dense_hessian(problem, loader), mask)
 
 
-def test_a_convolution_is_a_linear_layer_over_patches(make_problem):
+@pytest.mark.parametrize("padding_mode", ["zeros", "reflect", "replicate", "circular"])
+def test_a_convolution_is_a_linear_layer_over_patches(make_problem, padding_mode):
     torch.manual_seed(0)
-    network = nn.Sequential(nn.Conv2d(2, 3, 3, stride=2, padding=1, bias=False), nn.Flatten())
-    problem = make_problem(network, Categorical())
+    layer = nn.Conv2d(2, 3, 3, stride=2, padding=(2, 1), bias=False, padding_mode=padding_mode)
+    problem = make_problem(nn.Sequential(layer, nn.Flatten()), Categorical())
     images = torch.randn(7, 2, 5, 5, dtype=torch.float64)
     curvature = fitted(problem, [(images, torch.zeros(7, dtype=torch.int64))])
     change = torch.randn(problem.space.size, dtype=torch.float64)
-    weight = nn.functional.conv2d(images, change.view(3, 2, 3, 3), stride=2, padding=1)
+    with torch.no_grad():
+        before = layer(images)
+        layer.weight += change.view_as(layer.weight)
+        moved = layer(images) - before
     bend = change @ curvature.forward_product(change)
-    expected = 2 * weight.square().sum() / 7 + problem.damping * change.square().sum()
+    expected = 2 * moved.square().sum() / 7 + problem.damping * change.square().sum()
     torch.testing.assert_close(bend, expected)
 
 
@@ -129,6 +133,23 @@ def test_a_layer_that_is_no_matrix_over_patches_is_refused(make_problem, layer):
     images = torch.randn(2, 2, 5, 5, dtype=torch.float64)
     with pytest.raises(UnsupportedLayerError, match=r"0\.weight"):
         fitted(problem, [(images, torch.zeros(2, dtype=torch.int64))])
+
+
+def test_layers_that_are_never_called_are_named(make_problem, loader):
+    class Idle(nn.Module):
+        """With layers that it never calls, or whose weights it uses by itself."""
+
+        def __init__(self):
+            super().__init__()
+            self.called, self.idle, self.by_hand = (nn.Linear(5, 3) for _ in range(3))
+
+        def forward(self, inputs):
+            return self.called(inputs) + inputs @ self.by_hand.weight.T
+
+    with pytest.raises(UnsupportedLayerError, match=r"'idle.weight', 'by_hand.weight'"):
+        fitted(make_problem(Idle(), Categorical()), loader)
+    rest = make_problem(Idle(), Categorical(), exclude=("idle.weight", "by_hand.weight"))
+    assert fitted(rest, loader).inverse_diagonal().isfinite().all()
 
 
 def test_it_cannot_be_asked_before_it_is_fitted(problem):
