@@ -96,7 +96,8 @@ class GaussNewton(torch.optim.Optimizer):
 
         Raises:
             TypeError: The model is not a reversible network.
-            ValueError: A figure is out of range, or the parameters are not just the chain's.
+            ValueError: A figure is out of range, the parameters are not just the chain's, or one of
+                them is frozen.
         """
         if not isinstance(model, ReversibleNetwork):
             raise TypeError(f"the model is a {type(model).__name__}, not a reversible network")
@@ -111,6 +112,7 @@ class GaussNewton(torch.optim.Optimizer):
         groups = list(model.trained_parameters().values()) if params is None else params
         super().__init__(groups, {"lr": lr, "weight_decay": weight_decay})
         self._require_all()
+        self._require_trained()
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group of the network's trained parameters.
@@ -141,12 +143,14 @@ class GaussNewton(torch.optim.Optimizer):
 
         Raises:
             TypeError: There is no closure.
+            ValueError: A parameter was frozen; nothing has changed.
             RuntimeError: The closure did not evaluate the network with gradient.
             FloatingPointError: The loss, inputs or gradient are not finite; nothing has changed.
             RankError: Under `strict`, the batch cannot be fitted; nothing has changed.
         """
         if closure is None:
             raise TypeError("Gauss-Newton needs a closure, as LBFGS does: optimizer.step(closure)")
+        self._require_trained()
         loss, evaluations = self._evaluate(closure)
         batch = self._batch(loss, evaluations)
         direction, found = self._direction(batch)
@@ -177,6 +181,15 @@ class GaussNewton(torch.optim.Optimizer):
         if outside:
             raise ValueError(
                 f"the network has parameters outside the reversible chain: {', '.join(outside)}"
+            )
+
+    def _require_trained(self) -> None:
+        trained = self.model.trained_parameters().items()
+        frozen = [name for name, parameter in trained if not parameter.requires_grad]
+        if frozen:
+            raise ValueError(
+                f"{', '.join(frozen)} cannot be frozen: a step that fits the batch moves all "
+                "weights together; call requires_grad_() on them, or train with another optimizer"
             )
 
     def _evaluate(self, closure: Closure) -> tuple[Tensor | float, list[Evaluation]]:

@@ -53,7 +53,7 @@ class ExactGN(GaussNewton):
         Raises:
             TypeError: The model is not a reversible network.
             ValueError: A figure is out of range, options exclude each other, or the parameters are
-                not just the chain's.
+                not just the chain's or frozen.
         """
         if scheme == "gauss_seidel" and (not cross_term or layer_weights == "minimum_norm"):
             raise ValueError("gauss_seidel has a cross term always and no minimum_norm weights")
@@ -127,7 +127,7 @@ class MinNormGN(GaussNewton):
         Raises:
             TypeError: The model is not a reversible network.
             ValueError: A figure is out of range, a kernel has no such pseudo-inverse, or the
-                parameters are not just the chain's.
+                parameters are not just the chain's or frozen.
         """
         super().__init__(model, lr, params, loss, weight_decay, pseudo_inverse, strict, diagnose)
         check_kernel_inverse(self.pseudo_inverse)

@@ -331,6 +331,24 @@ def test_parameters_outside_the_chain_are_refused(make_network, optimizer_class)
     assert len(optimizer.param_groups) == 1
 
 
+@BOTH
+def test_frozen_parameters_are_refused_and_nothing_moves(make_network, draw, optimizer_class):
+    network, inputs, targets = classification(make_network, draw)
+    optimizer = optimizer_class(network, weight_decay=0.1)
+    network.blocks[0].requires_grad_(False)
+    before = vector(network)
+    for act in (
+        lambda: optimizer.step(lambda: functional.cross_entropy(network(inputs), targets)),
+        lambda: optimizer_class(network),
+    ):
+        with pytest.raises(ValueError, match=r"blocks\.0\.first\.weight.* cannot be frozen"):
+            act()
+    assert torch.equal(vector(network), before)
+    network.requires_grad_()
+    optimizer.step(lambda: functional.cross_entropy(network(inputs), targets))
+    assert not torch.equal(vector(network), before)
+
+
 class Scaled(RevMLP):
     """With a trained scale behind the chain."""
 
