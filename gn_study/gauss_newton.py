@@ -114,6 +114,20 @@ class GaussNewton(torch.optim.Optimizer):
         self._require_all()
         self._require_trained()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and files are made of: torch's optimizers keep no attributes of their own.
+
+        A copy moves its own copy of the network: `copy.deepcopy((model, optimizer))` gives both.
+        """
+        return super().__getstate__() | {
+            "model": self.model,
+            "loss": self.loss,
+            "pseudo_inverse": self.pseudo_inverse,
+            "strict": self.strict,
+            "diagnose": self.diagnose,
+            "diagnostics": self.diagnostics,
+        }
+
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group of the network's trained parameters.
 

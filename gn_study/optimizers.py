@@ -1,6 +1,6 @@
 """Gauss-Newton as torch optimizers: by the paper's right inverse, and of minimum norm."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -62,6 +62,15 @@ class ExactGN(GaussNewton):
         self.scheme = scheme
         self._kept = KeptFactor()
         super().__init__(model, lr, params, loss, weight_decay, pseudo_inverse, strict, diagnose)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and files are made of; they begin without a kept decomposition."""
+        return super().__getstate__() | {
+            "layer_weights": self.layer_weights,
+            "cross_term": self.cross_term,
+            "scheme": self.scheme,
+            "_kept": KeptFactor(),
+        }
 
     def _direction(self, batch: Batch) -> tuple[dict[str, Tensor], Diagnostics]:
         if self.scheme == "simultaneous":

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import pickle
 from itertools import pairwise
 
 import pytest
@@ -217,6 +218,44 @@ def test_training_goes_on_from_a_state_dict(make_network, draw, optimizer_class)
     assert resumed.param_groups[0]["lr"] == 0.3
     run(other, resumed, 2)
     assert torch.equal(vector(other), vector(network))
+
+
+@pytest.mark.parametrize(
+    ("optimizer_class", "options"),
+    [
+        (ExactGN, {"scheme": "gauss_seidel"}),
+        (ExactGN, {"layer_weights": "minimum_norm", "cross_term": False}),
+        (MinNormGN, {}),
+    ],
+)
+@pytest.mark.parametrize("way", ["copy", "pickle"])
+def test_copies_with_their_network_go_on_alike(make_network, draw, optimizer_class, options, way):
+    network, inputs, targets = classification(make_network, draw)
+    optimizer = optimizer_class(
+        network,
+        lr=0.3,
+        loss=CrossEntropy("softmax", damping=0.1),
+        weight_decay=0.01,
+        pseudo_inverse=PseudoInverse(rtol=0.1),
+        diagnose=True,
+        **options,
+    )
+
+    def step(network, optimizer):
+        return optimizer.step(lambda: functional.cross_entropy(network(inputs), targets))
+
+    step(network, optimizer)
+    both = network, optimizer
+    pickled = pickle.dumps(both)
+    other, its_optimizer = copy.deepcopy(both) if way == "copy" else pickle.loads(pickled)  # noqa: S301
+    assert its_optimizer.diagnostics == optimizer.diagnostics
+    before = vector(network)
+    assert torch.equal(vector(other), before)
+    step(other, its_optimizer)
+    assert torch.equal(vector(network), before)
+    step(network, optimizer)
+    assert torch.equal(vector(other), vector(network))
+    assert its_optimizer.diagnostics == optimizer.diagnostics
 
 
 def test_one_loop_serves_every_optimizer(make_network, draw):
