@@ -138,6 +138,11 @@ class CrossEntropy:
         diagonal = probabilities + self.damping
         scaled = error / diagonal
         if not self.damping:
+            # The error of a wrong class is its probability, and their ratio 1 however small they
+            # are. Near the least positive numbers both are rounded, or 0: that may be 0 / 0.
+            negligible = torch.finfo(probabilities.dtype).tiny
+            is_wrong = (probabilities < negligible) & (error.abs() < negligible)
+            scaled = torch.where(is_wrong, 1, scaled)
             return scaled - scaled.mean(1, keepdim=True)
         # 1 - p^T D^-1 p, without the cancellation of small dampings, as p sums to one.
         remainder = self.damping * (probabilities / diagonal).sum(1, keepdim=True)

@@ -67,6 +67,26 @@ def test_it_is_the_closed_form_for_one_class(draw):
     assert torch.allclose(found, expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("by_gradient", [False, True])
+@pytest.mark.parametrize("gap", [10.0, 80.0, 90.0, 95.0, 100.0, 110.0, 720.0, 800.0])
+def test_a_sample_that_is_right_beyond_doubt_asks_for_no_step_but_the_common_one(
+    gap, by_gradient, dtype
+):
+    """Its wrong classes' errors are their probabilities, so that all but the constant cancels."""
+    loss = CrossEntropy(curvature="softmax")
+    outputs = torch.tensor([[gap, 0, 0, 1], [0, 0, gap, 1]], dtype=dtype, requires_grad=True)
+    targets = torch.tensor([0, 2])
+    error = loss.error(outputs.detach(), targets)
+    if by_gradient:
+        # As the optimizers know it: of the mean, times the number of samples.
+        (gradient,) = torch.autograd.grad(functional.cross_entropy(outputs, targets), outputs)
+        error = 2 * gradient
+    found = loss.newton_error(outputs.detach(), error)
+    wrong = 1 - functional.one_hot(targets, 4)
+    torch.testing.assert_close(found, (wrong - 3 / 4).to(dtype), rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize("damping", [1e-6, 1e-2, 3.0])
 def test_the_damped_hessians_inverse_is_the_dense_ones(draw, damping):
     outputs, targets = problem(draw, soft=True)
