@@ -56,7 +56,8 @@ def auxiliary_loss(
     Args:
         operator: `Q`, whose parameters are learned.
         damped_product: `v -> (F + g I) v`, not differentiated.
-        direction: `u`, `(size,)`.
+        direction: `u`, `(size,)`; of any length, which does not matter. Along 0, where nothing can
+            be learned, everything is 0.
         mask: Bool `(size,)`, True where a weight is kept; None for all. With it, the best fit is
             the inverse of the Fisher matrix of the kept weights alone.
         precondition: Whether the residual is multiplied by the operator.
@@ -68,8 +69,10 @@ def auxiliary_loss(
     Raises:
         DivergedError: The loss is not finite.
     """
-    direction = masked(direction, mask)
+    direction = _of_order_one(masked(direction, mask))
     solution = masked(operator.product(direction), mask)
+    if not bool(direction.any()):
+        return AuxiliaryLoss(solution.sum(), 0.0, 0.0)
     with torch.no_grad():
         fixed = solution.detach()
         image = masked(damped_product(fixed), mask)
@@ -87,6 +90,18 @@ def auxiliary_loss(
         )
     surrogate = len(direction) * (pull @ solution)
     return AuxiliaryLoss(surrogate, float(value), float(share))
+
+
+def _of_order_one(direction: Tensor) -> Tensor:
+    """A direction, scaled so that its largest entry is at least 1/2 and below 1.
+
+    The loss is the same at any length, but squares of a batch's last gradients, once it is fitted,
+    are below the least number. The factor is a power of 2, so that nothing is rounded.
+    """
+    _, exponent = math.frexp(float(direction.abs().max()))
+    half = -exponent // 2
+    # In two steps, as one factor for the least numbers would be above the largest.
+    return direction * 2.0**half * 2.0 ** (-exponent - half)
 
 
 def masked(vector: Tensor, mask: Tensor | None) -> Tensor:

@@ -233,6 +233,19 @@ class _Two(nn.Module):
         return inputs + other
 
 
+@pytest.mark.parametrize("precondition", [False, True])
+def test_a_batch_that_is_fitted_perfectly_ends_no_training(precondition):
+    model = nn.Linear(2, 2)
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([[30.0, 0.0], [-30.0, 0.0]]))
+        model.bias.zero_()
+    batch = torch.tensor([[1.0, 0.0], [-1.0, 0.2]]), torch.tensor([0, 1])
+    optimizer = FishLeg(model, Categorical(), update_every=1, precondition=precondition)
+    losses = go(optimizer, model, Categorical(), [batch], 3)
+    assert 0 < model.weight.grad.abs().max() < 1e-20
+    assert losses == [0, 0, 0]
+
+
 @pytest.mark.parametrize("way", ["deepcopy", "average", "file"])
 def test_copies_of_the_model_are_free_of_the_optimizer(way, tmp_path):
     model, inputs, targets = regression()

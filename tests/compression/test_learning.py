@@ -74,6 +74,35 @@ def test_the_surrogate_has_the_gradient_of_the_quadratic_loss(make_problem, fami
     assert found @ expected > 0
 
 
+@pytest.mark.parametrize("precondition", [False, True])
+@pytest.mark.parametrize("exponent", [-149, -126, -100, -70, -30, 7, 60])
+def test_the_auxiliary_loss_is_the_same_at_any_length_of_its_direction(precondition, exponent):
+    spectrum = torch.tensor([3.0, 0.5, 0.01])
+    direction = torch.tensor([1.0, -2.0, 1.0])
+
+    def loss_and_gradient(direction):
+        operator = Diagonal(3, 1.3, torch.float32)
+        loss = auxiliary_loss(
+            operator, lambda v: spectrum * v + 0.1 * v, direction, precondition=precondition
+        )
+        loss.surrogate.backward()
+        return loss, operator.outer.grad
+
+    loss, gradient = loss_and_gradient(direction)
+    scaled, its_gradient = loss_and_gradient(direction * 2.0**exponent)
+    assert scaled == loss
+    assert torch.equal(its_gradient, gradient)
+    assert gradient.any()
+
+
+def test_nothing_is_learned_along_no_direction():
+    operator = Diagonal(3, 1.3, torch.float32)
+    loss = auxiliary_loss(operator, lambda v: 2 * v, torch.zeros(3))
+    loss.surrogate.backward()
+    assert (loss.surrogate.item(), loss.value, loss.residual) == (0, 0, 0)
+    assert not operator.outer.grad.any()
+
+
 def test_stiff_directions_are_learned_with_preconditioning_only():
     """A spectrum of 1 / i^2, damping 1e-3: facts of the reference experiment."""
     spectrum = 1 / torch.arange(1, 101, dtype=torch.float64).square()
