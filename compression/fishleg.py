@@ -7,6 +7,7 @@ gradients into natural ones (Garcia et al., ICLR 2023). Beginning at a multiple 
 first step is one of SGD; the better `Q` is known, the more it is one of Newton's method.
 """
 
+import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, overload
@@ -173,6 +174,17 @@ class FishLeg(torch.optim.Optimizer):
                     self._move(parameter, along.to(parameter), group)
         return loss
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Not there: a copy would look at the calls of a model that it does not know.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise TypeError(
+            "FishLeg cannot be copied or pickled: make a new one for the copy of the model, and "
+            "load this one's state_dict() into it"
+        )
+
     def state_dict(self) -> dict[str, Any]:
         """Momenta and groups, the matrix, the state of its Adam, and how many steps were gone."""
         return super().state_dict() | {
@@ -192,6 +204,8 @@ class FishLeg(torch.optim.Optimizer):
         """
         if CURVATURE not in state_dict:
             raise ValueError("the state is that of another optimizer: it has no learned inverse")
+        # Else two optimizers would move the same tensors, where the state comes from no file.
+        state_dict = copy.deepcopy(state_dict)
         super().load_state_dict({name: state_dict[name] for name in ("state", "param_groups")})
         curvature = state_dict[CURVATURE]
         self._operator.load_state_dict(curvature["operator"])

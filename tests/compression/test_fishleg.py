@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import pickle
 
 import pytest
 import torch
@@ -244,6 +245,21 @@ def test_a_batch_that_is_fitted_perfectly_ends_no_training(precondition):
     losses = go(optimizer, model, Categorical(), [batch], 3)
     assert 0 < model.weight.grad.abs().max() < 1e-20
     assert losses == [0, 0, 0]
+
+
+def test_an_optimizer_is_copied_by_its_state_alone():
+    model, inputs, targets = regression(spread=1.0)
+    optimizer = FishLeg(model, Gaussian(), update_every=2)
+    go(optimizer, model, Gaussian(), [(inputs, targets)], 3)
+    for make_copy in (copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match=r"load this one's state_dict\(\) into it"):
+            make_copy((model, optimizer))
+    other = copy.deepcopy(model)
+    its_optimizer = FishLeg(other, Gaussian(), update_every=2)
+    its_optimizer.load_state_dict(optimizer.state_dict())
+    for one, its in ((optimizer, model), (its_optimizer, other)):
+        go(one, its, Gaussian(), [(inputs, targets)], 3)
+    assert torch.equal(other.weight, model.weight)
 
 
 @pytest.mark.parametrize("way", ["deepcopy", "average", "file"])
