@@ -60,24 +60,26 @@ class ExactlyCompensated:
             NotFittedError: The curvature has no forward product.
         """
         weights = step.weights
-        if self.first_order:
-            start = self._descended(step, weights, step.mask)
-            mask, found = self.solver(replace(step, weights=start))
-            return mask, self._descended(step, found, mask)
-        mask, found = self.solver(step)
-        pull = step.curvature.forward_product(found - weights)
-        return mask, found + self._direction(pull, mask, step.curvature)
+        if not self.first_order:
+            mask, found = self.solver(step)
+            pull = step.curvature.forward_product(found - weights)
+            return mask, found + self._direction(pull, mask, step.curvature)
+        slope = step.loss.gradient(weights)
+        start = self._descended(step, weights, slope, step.mask)
+        mask, found = self.solver(replace(step, weights=start))
+        pull = slope + step.curvature.forward_product(found - weights)
+        return mask, self._descended(step, found, pull, mask)
 
-    def _descended(self, step: PruningStep, weights: Tensor, mask: Tensor) -> Tensor:
+    def _descended(self, step: PruningStep, weights: Tensor, pull: Tensor, mask: Tensor) -> Tensor:
         """Where the loss is less than at the weights, or the weights themselves.
 
         While it is not, damping is raised tenfold: the step turns from Newton's to the gradient's
         and becomes shorter, as Levenberg and Marquardt have it.
         """
-        before, gradient = step.loss.value(weights), step.loss.gradient(weights)
+        before = step.loss.value(weights)
         for raises in range(RAISES + 1):
             damping = step.problem.damping * (10.0**raises - 1)
-            moved = weights + self._direction(gradient, mask, step.curvature, damping)
+            moved = weights + self._direction(pull, mask, step.curvature, damping)
             if step.loss.value(moved) < before:
                 return moved
         return weights
