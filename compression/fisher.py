@@ -68,7 +68,7 @@ def sampled_product(
     likelihood = problem.likelihood
 
     def metric(outputs: Tensor, tangents: Tensor) -> Tensor:
-        _require_finite(outputs, "an output")
+        require_finite(outputs, "an output")
         return _score_product(problem, outputs, likelihood.sample(outputs, generator), tangents)
 
     return _product(problem, inputs, vector, metric)[0]
@@ -153,7 +153,7 @@ def drawn_gradient(problem: Problem, inputs: Inputs, generator: Generator | None
 
     def loss(values: Weights) -> tuple[Tensor, Tensor]:
         outputs = problem.outputs(values, inputs)
-        fixed = _require_finite(outputs.detach(), "an output")
+        fixed = require_finite(outputs.detach(), "an output")
         return likelihood.nll(outputs, likelihood.sample(fixed, generator)), outputs
 
     value, pullback, outputs = cast(
@@ -191,7 +191,7 @@ def example_gradients(problem: Problem, batch: Batch) -> Tensor:
         _weights(problem), inputs, targets
     )
     rows = [gradients[slot.name].flatten(start_dim=1) for slot in problem.space.slots]
-    return _require_finite(
+    return require_finite(
         torch.cat([row.to(problem.space.device, problem.space.dtype) for row in rows], dim=1),
         "a gradient",
     )
@@ -214,9 +214,7 @@ def _product(
     if space.constant is not None:
         # Forward mode would see padding rows, backward mode does not.
         vector = vector.masked_fill(space.constant, 0)
-    tangents = {
-        name: values.to(parameters[name]) for name, values in space.unflatten(vector).items()
-    }
+    tangents = space.values(vector, problem.model)
 
     def forward(values: Weights) -> tuple[Tensor, Tensor]:
         derivative = jvp(lambda inner: problem.outputs(inner, inputs), (values,), (tangents,))
@@ -228,7 +226,7 @@ def _product(
     number = problem.likelihood.num_examples(outputs)
     with torch.no_grad():
         bent = metric(outputs, change) / number
-    _require_finite(bent, "the curvature of the outputs")
+    require_finite(bent, "the curvature of the outputs")
     return space.flatten(pullback(bent)[0]), number
 
 
@@ -242,7 +240,7 @@ def _gradient(problem: Problem, inputs: Inputs, targets: Tensor) -> tuple[Tensor
     value, pullback, outputs = cast(
         tuple[Tensor, Pullback, Tensor], vjp(loss, _weights(problem), has_aux=True)
     )
-    _require_finite(value, "the loss")
+    require_finite(value, "the loss")
     gradient = problem.space.flatten(pullback(torch.ones_like(value))[0])
     return gradient, problem.likelihood.num_examples(outputs)
 
@@ -261,7 +259,16 @@ def _score_product(problem: Problem, outputs: Tensor, targets: Tensor, tangents:
     return (likelihood.rows(score) * along).reshape(outputs.shape)
 
 
-def _require_finite(values: Tensor, what: str) -> Tensor:
+def require_finite(values: Tensor, what: str) -> Tensor:
+    """The values.
+
+    Args:
+        values: Of any shape.
+        what: They are, for the error.
+
+    Raises:
+        DivergedError: One is not finite.
+    """
     if not bool(values.isfinite().all()):
         raise DivergedError(
             f"{what} is not finite: look for NaN in the inputs, the targets or the weights"

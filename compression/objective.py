@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from compression.errors import DivergedError
+from compression.fisher import require_finite
 from compression.problem import Batch, Loader, Problem, batches
 
 
@@ -48,10 +48,7 @@ class MeanLoss:
         total, num_examples = torch.zeros_like(weights), 0
         for batch in batches(self.loader):
             loss, number = self._of_batch(leaf, batch)
-            if not bool(loss.isfinite()):
-                raise DivergedError(
-                    "the loss is not finite: look for NaN in the inputs, the targets or the weights"
-                )
+            require_finite(loss, "the loss")
             total += torch.autograd.grad(loss, leaf)[0] * number
             num_examples += number
         return total / num_examples
@@ -60,13 +57,5 @@ class MeanLoss:
         """Mean over a batch, and its number of examples."""
         problem = self.problem
         inputs, targets = problem.to_device(batch)
-        values = {
-            name: value.to(parameter)
-            for (name, value), parameter in zip(
-                problem.space.unflatten(weights).items(),
-                problem.space.of(problem.model).values(),
-                strict=True,
-            )
-        }
-        outputs = problem.outputs(values, inputs)
+        outputs = problem.outputs(problem.space.values(weights, problem.model), inputs)
         return problem.likelihood.nll(outputs, targets), problem.likelihood.num_examples(outputs)

@@ -145,6 +145,11 @@ class ParameterSpace:
         """Views of a vector `(size,)` by parameter name, in the parameters' shapes."""
         return {slot.name: vector[slot.positions].view(slot.shape) for slot in self.slots}
 
+    def values(self, vector: Tensor, model: nn.Module) -> dict[str, Tensor]:
+        """Parts of a vector `(size,)` by parameter name, in shape, dtype and place of a model's."""
+        parameters = self.of(model)
+        return {name: part.to(parameters[name]) for name, part in self.unflatten(vector).items()}
+
     def read(self, model: nn.Module) -> Tensor:
         """The model's present weights, a copy, `(size,)`."""
         return self.flatten({name: weight.detach() for name, weight in self.of(model).items()})

@@ -104,21 +104,22 @@ def _other_futures(dataset: Dataset, arrays: EventArrays) -> Iterator[OtherFutur
 
 def _turned_round(dataset: Dataset, chosen: np.ndarray) -> Dataset:
     """The dataset with the chosen labels turned from returned to kept and back."""
-    returned = dataset.events["returned"].to_numpy(zero_copy_only=False)
-    other = np.where(chosen, 1 - returned, returned)
-    field = dataset.events.schema.field("returned")
-    column = pa.array(other, field.type, from_pandas=True)
-    place = dataset.events.column_names.index("returned")
-    return replace(dataset, events=dataset.events.set_column(place, field, column))
+    returned = dataset.events["returned"]
+    other = pc.subtract(pa.scalar(1, returned.type), returned)
+    return _with_labels(dataset, pc.if_else(pa.array(chosen), other, returned))
 
 
 def _unlabelled(dataset: Dataset, chosen: np.ndarray) -> Dataset:
     """The dataset without the chosen labels."""
     returned = dataset.events["returned"]
-    column = pc.if_else(pa.array(chosen), pa.scalar(None, returned.type), returned)
+    nothing = pa.scalar(None, returned.type)
+    return _with_labels(dataset, pc.if_else(pa.array(chosen), nothing, returned))
+
+
+def _with_labels(dataset: Dataset, returned: pa.ChunkedArray) -> Dataset:
     place = dataset.events.column_names.index("returned")
     field = dataset.events.schema.field("returned")
-    return replace(dataset, events=dataset.events.set_column(place, field, column))
+    return replace(dataset, events=dataset.events.set_column(place, field, returned))
 
 
 def _cut(dataset: Dataset, kept: np.ndarray) -> Dataset:

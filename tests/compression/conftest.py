@@ -101,6 +101,19 @@ def small_network() -> Callable[[], nn.Module]:
 
 
 @pytest.fixture
+def uneven(
+    make_problem: Callable[..., Problem],
+    small_network: Callable[[], nn.Module],
+    likelihood: Likelihood,
+) -> tuple[Problem, Tensor, Tensor, list[tuple[Tensor, Tensor]]]:
+    """A problem, inputs and targets drawn from its model, and these in batches of five and two."""
+    made = make_problem(small_network(), likelihood)
+    inputs = torch.randn(7, 4, dtype=torch.float64)
+    targets = likelihood.sample(made.model(inputs).detach())
+    return made, inputs, targets, [(inputs[:5], targets[:5]), (inputs[5:], targets[5:])]
+
+
+@pytest.fixture
 def problem(make_problem: Callable[..., Problem]) -> Problem:
     """A small classifier."""
     torch.manual_seed(0)

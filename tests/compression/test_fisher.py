@@ -171,11 +171,8 @@ def test_gradients_are_autograds(make_problem, network):
     torch.testing.assert_close(gradients.mean(0), expected, **EXACT)
 
 
-def test_means_over_batches_count_every_example_once(make_problem, small_network, likelihood):
-    problem = make_problem(small_network(), likelihood)
-    inputs = torch.randn(7, 4, dtype=torch.float64)
-    targets = likelihood.sample(problem.model(inputs).detach())
-    loader = [(inputs[:5], targets[:5]), (inputs[5:], targets[5:])]
+def test_means_over_batches_count_every_example_once(uneven):
+    problem, inputs, _, loader = uneven
     vector = torch.randn(problem.space.size, dtype=torch.float64)
     torch.testing.assert_close(
         mean_product(problem, loader, vector), fisher_product(problem, inputs, vector)

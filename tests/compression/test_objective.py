@@ -12,19 +12,9 @@ from compression.parameters import collect_parameters
 from compression.problem import Problem
 
 
-@pytest.fixture
-def data(make_problem, small_network, likelihood):
-    """A problem, its data in batches of unlike sizes, and weights that are not the model's."""
-    problem = make_problem(small_network(), likelihood)
-    inputs = torch.randn(7, 4, dtype=torch.float64)
-    targets = likelihood.sample(problem.model(inputs).detach())
-    loader = [(inputs[:5], targets[:5]), (inputs[5:], targets[5:])]
+def test_value_and_gradient_count_every_example_once(uneven):
+    problem, inputs, targets, loader = uneven
     weights = torch.randn(problem.space.size, dtype=torch.float64)
-    return problem, inputs, targets, loader, weights
-
-
-def test_value_and_gradient_count_every_example_once(data):
-    problem, inputs, targets, loader, weights = data
     before = problem.space.read(problem.model)
     loss = MeanLoss(problem, loader)
     value, gradient = loss.value(weights), loss.gradient(weights)
@@ -35,10 +25,10 @@ def test_value_and_gradient_count_every_example_once(data):
     torch.testing.assert_close(gradient, loss_gradient(problem, inputs, targets))
 
 
-def test_weights_too_large_have_an_infinite_loss_and_no_gradient(data):
-    problem, _, _, loader, weights = data
+def test_weights_too_large_have_an_infinite_loss_and_no_gradient(uneven):
+    problem, _, _, loader = uneven
     loss = MeanLoss(problem, loader)
-    endless = torch.full_like(weights, math.inf)
+    endless = torch.full((problem.space.size,), math.inf, dtype=torch.float64)
     assert loss.value(endless) == math.inf
     with pytest.raises(DivergedError, match="loss is not finite"):
         loss.gradient(endless)
